@@ -1,0 +1,20 @@
+//! Image work as a pure function: source bytes and a plan in, bytes out.
+//!
+//! Nothing here knows HTTP, the time, the configuration or a runtime. The way of a picture:
+//! [`probe`] reads its header, [`plan`] turns [`Operations`] into exact numbers and an estimate of
+//! memory, [`run`] does the work step by step with the buffers of a [`Scratch`].
+
+mod decode;
+mod encode;
+mod error;
+mod operation;
+mod pixels;
+mod probe;
+
+pub use error::Error;
+pub use operation::{
+    Box2, Color, Fit, Flip, Format, Geometry, Gravity, Operations, PerMyriad, Quality, Region, Rotation, Size, Target,
+    Tolerance,
+};
+pub use pixels::{Layout, Orientation, Pixels, Scratch};
+pub use probe::{Probe, SourceFormat, probe};
