@@ -1,1 +1,2 @@
-fn main(){}
+//! The `kinora` program.
+fn main() {}

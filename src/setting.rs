@@ -23,11 +23,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of `key`, whose present value is `value`.
     pub fn new(key: &str, value: impl fmt::Display, remedy: impl Into<String>) -> Self {
-        Self {
-            key: key.to_owned(),
-            value: value.to_string(),
-            remedy: remedy.into(),
-        }
+        Self { key: key.to_owned(), value: value.to_string(), remedy: remedy.into() }
     }
 }
 

@@ -13,8 +13,8 @@ mod probe;
 
 pub use error::Error;
 pub use operation::{
-    Box2, Color, Fit, Flip, Format, Geometry, Gravity, Operations, PerMyriad, Quality, Region, Rotation, Size, Target,
-    Tolerance,
+    Box2, Color, Fit, Flip, Format, Geometry, Gravity, Operations, PerMyriad, Quality, Region, Rotation,
+    Size, Target, Tolerance,
 };
 pub use pixels::{Layout, Orientation, Pixels, Scratch};
 pub use probe::{Probe, SourceFormat, probe};
