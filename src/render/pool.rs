@@ -6,9 +6,10 @@
 //! stays booked until then.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -67,6 +68,9 @@ struct Shared {
     jobs: Mutex<Jobs>,
     wake: Condvar,
     running: AtomicUsize,
+    started: Instant,
+    /// Milliseconds after `started` at which work last ended, or began after a pause.
+    moved: AtomicU64,
 }
 
 #[derive(Default)]
@@ -79,6 +83,11 @@ impl Shared {
     /// A panicking job cannot leave the queue half changed, so a poisoned lock is as good as new.
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_move(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(now, Ordering::Relaxed);
     }
 }
 
@@ -115,7 +124,12 @@ impl Pool {
             .tickets
             .try_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < self.most_tickets).then_some(n + 1));
         match entered {
-            Ok(_) => Ok(Ticket { tickets: Arc::clone(&self.tickets) }),
+            Ok(before) => {
+                if before == 0 {
+                    self.shared.note_move();
+                }
+                Ok(Ticket { tickets: Arc::clone(&self.tickets) })
+            }
             Err(_) => Err(Refused::QueueFull),
         }
     }
@@ -167,6 +181,17 @@ impl Pool {
         self.shared.running.load(Ordering::Relaxed)
     }
 
+    /// How long renders have been waiting without any of them ending; zero when there are none.
+    pub fn stalled_for(&self) -> Duration {
+        match self.in_flight() {
+            0 => Duration::ZERO,
+            _ => {
+                let moved = Duration::from_millis(self.shared.moved.load(Ordering::Relaxed));
+                self.shared.started.elapsed().saturating_sub(moved)
+            }
+        }
+    }
+
     /// Bytes that are booked right now.
     pub fn booked_bytes(&self) -> u64 {
         (self.memory_units as usize).saturating_sub(self.memory.available_permits()) as u64 * UNIT
@@ -210,6 +235,7 @@ fn work(shared: &Shared) {
         shared.running.fetch_add(1, Ordering::Relaxed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&mut scratch)));
         shared.running.fetch_sub(1, Ordering::Relaxed);
+        shared.note_move();
         if outcome.is_err() {
             // The panic itself has been logged by the hook. Its buffers may be in any state.
             scratch = Scratch::default();

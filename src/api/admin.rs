@@ -1,0 +1,84 @@
+//! The admin listener: metrics, and whether we are alive and ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use tokio::time::timeout;
+
+use crate::cache::Memory;
+use crate::origin::Origin;
+use crate::render::Renderer;
+use crate::telemetry::{Levels, Metrics};
+
+/// A bucket that does not answer within this is not reachable.
+const READY_WITHIN: Duration = Duration::from_secs(3);
+
+/// What the admin listener looks at.
+pub struct Admin {
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The memory tier.
+    pub memory: &'static Memory,
+    /// The renders.
+    pub renderer: Arc<Renderer>,
+    /// The bucket.
+    pub origin: Arc<dyn Origin>,
+    /// A render queue that has not moved for this long is stuck.
+    pub stuck_after: Duration,
+}
+
+/// `/metrics`, `/healthz` (the process answers) and `/readyz` (the bucket is reachable and the render
+/// queue moves).
+pub fn admin_routes(admin: Admin) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(admin))
+}
+
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    let mut missing = Vec::new();
+    match timeout(READY_WITHIN, admin.origin.ready()).await {
+        Ok(Ok(())) => {}
+        // The reason may name hosts: it is for the log, the listener's readers get the fact.
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the bucket cannot be reached");
+            missing.push("the bucket cannot be reached");
+        }
+        Err(_) => missing.push("the bucket does not answer in time"),
+    }
+    if admin.renderer.pool().stalled_for() > admin.stuck_after {
+        missing.push("the render queue does not move");
+    }
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("; "))).into_response()
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let occupancy = admin.memory.occupancy();
+    let pool = admin.renderer.pool();
+    let levels = Levels {
+        cache_entries: occupancy.entries,
+        cache_bytes: occupancy.bytes,
+        cache_fills: occupancy.fills as u64,
+        renders_in_flight: pool.in_flight() as u64,
+        renders_running: pool.running() as u64,
+        render_booked_bytes: pool.booked_bytes(),
+    };
+    match admin.metrics.page(&levels) {
+        Ok(page) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

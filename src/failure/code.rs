@@ -1,0 +1,118 @@
+//! The stable words for what can go wrong: one table for bodies, headers, metrics and the README.
+
+/// Whose fault a failure is: it decides the log level and who is to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The request.
+    Client,
+    /// Where the originals live, or what lies there.
+    Origin,
+    /// This server.
+    Edge,
+}
+
+impl Blame {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Origin => "origin",
+            Self::Edge => "edge",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $text:literal $status:literal $blame:ident $title:literal;)*) => {
+        /// A stable word for what went wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// All of them, in the order of their status.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The word itself: `code` of the body, the header `Kinora-Error`, a metric's label.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The HTTP status it is answered with.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// Whose fault it is.
+            pub fn blame(self) -> Blame {
+                match self { $(Self::$variant => Blame::$blame,)* }
+            }
+
+            /// What it means, for people.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    BadRequest "bad_request" 400 Client "The request cannot be read";
+    BadOption "bad_option" 400 Client "An option has a value that it does not take";
+    RepeatedOption "repeated_option" 400 Client "An option is given more than once";
+    ConflictingOptions "conflicting_options" 400 Client "Two options exclude each other";
+    UnsupportedOption "unsupported_option" 400 Client "An option is not offered by this version";
+    RegionOutside "region_outside" 400 Client "The region lies outside the picture";
+    SignatureMissing "signature_missing" 401 Client "A signature, a path token or an API key is needed";
+    BadSignature "bad_signature" 403 Client "The signature is wrong";
+    Expired "expired" 403 Client "The link has expired";
+    NotPermitted "not_permitted" 403 Client "The path token does not open this";
+    NotFound "not_found" 404 Client "There is nothing here";
+    MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
+    NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
+    SourceTooLarge "source_too_large" 413 Origin "The source has too many bytes";
+    TooManyPixels "too_many_pixels" 413 Origin "The source has too many pixels";
+    QueryTooLong "query_too_long" 414 Client "The query is too long";
+    UnsupportedFormat "unsupported_format" 415 Origin "The source is in no format that is read here";
+    RangeNotSatisfiable "range_not_satisfiable" 416 Client "The range lies outside the object, or there are too many";
+    CorruptSource "corrupt_source" 422 Origin "The source is damaged";
+    Internal "internal" 500 Edge "Something went wrong here";
+    OriginFailed "origin_failed" 502 Origin "The origin cannot be reached or answered badly";
+    OriginRefused "origin_refused" 502 Origin "The origin refused to give the object";
+    Overloaded "overloaded" 503 Edge "Too much to do right now";
+    RenderTimeout "render_timeout" 503 Edge "The picture was not finished in time";
+    OriginTimeout "origin_timeout" 504 Origin "The origin took too long";
+}
+
+impl Code {
+    /// The code of this word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+
+    /// The table of the README: code, status, blame and meaning.
+    pub fn table() -> String {
+        let mut table = String::from("| code | status | fault of | meaning |\n| --- | --- | --- | --- |\n");
+        for code in Self::ALL {
+            let (status, blame) = (code.status(), code.blame().as_str());
+            table.push_str(&format!("| `{}` | {status} | {blame} | {} |\n", code.as_str(), code.title()));
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_snake_case_unique_and_found_again() {
+        for code in Code::ALL {
+            let word = code.as_str();
+            assert!(word.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{word} is snake_case");
+            assert_eq!(Code::parse(word), Some(*code), "{word} is unique");
+            assert!((400..600).contains(&code.status()), "{word} has an error's status");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The table from every module's error to its public failure. No `_` arm: a new error must be placed.
+
+use crate::failure::{Code, Failure};
+use crate::headers::NotAcceptable;
+use crate::{origin, render, request, signature, transform};
+
+/// How long to stay away when the queue is full: about the time of a few renders.
+const QUEUE_RETRY_SECONDS: u32 = 2;
+
+/// How long to stay away after a deadline: by then the load has changed or it will not.
+const DEADLINE_RETRY_SECONDS: u32 = 10;
+
+impl From<request::Error> for Failure {
+    fn from(error: request::Error) -> Self {
+        use request::Error as E;
+        let code = match &error {
+            E::NoRoute | E::NoSuchKey => Code::NotFound,
+            E::QueryTooLong { .. } | E::TooManyParameters { .. } => Code::QueryTooLong,
+            E::BadOption { .. } => Code::BadOption,
+            E::RepeatedOption { .. } => Code::RepeatedOption,
+            E::ConflictingOptions { .. } => Code::ConflictingOptions,
+            E::UnsupportedOption { .. } => Code::UnsupportedOption,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<signature::Error> for Failure {
+    fn from(error: signature::Error) -> Self {
+        use signature::Error as E;
+        let code = match &error {
+            E::Missing => Code::SignatureMissing,
+            E::Bad => Code::BadSignature,
+            E::Expired => Code::Expired,
+            E::NotPermitted => Code::NotPermitted,
+        };
+        Self::new(code, code.title())
+    }
+}
+
+impl From<NotAcceptable> for Failure {
+    fn from(_: NotAcceptable) -> Self {
+        Self::new(Code::NotAcceptable, "offered are image/avif, image/webp, image/png and image/jpeg")
+    }
+}
+
+impl From<origin::Error> for Failure {
+    fn from(error: origin::Error) -> Self {
+        use origin::Error as E;
+        let code = match &error {
+            E::NotFound => Code::NotFound,
+            E::Refused(_) => Code::OriginRefused,
+            E::RangeOutside { .. } => Code::RangeNotSatisfiable,
+            E::TimedOut(_) => Code::OriginTimeout,
+            E::Changed | E::Unreachable(_) | E::BadAnswer(_) | E::Io(_) => Code::OriginFailed,
+        };
+        Self::hidden(code, error)
+    }
+}
+
+impl From<transform::Error> for Failure {
+    fn from(error: transform::Error) -> Self {
+        use transform::Error as E;
+        let code = match &error {
+            E::UnsupportedFormat | E::UnsupportedFeature { .. } => Code::UnsupportedFormat,
+            E::Corrupt { .. } | E::NeedMore => Code::CorruptSource,
+            E::TooManyPixels { .. } => Code::TooManyPixels,
+            E::RegionOutside { .. } => Code::RegionOutside,
+            E::Encode { .. } => return Self::hidden(Code::Internal, error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<render::Error> for Failure {
+    fn from(error: render::Error) -> Self {
+        use render::{Error as E, Refused};
+        match error {
+            E::Origin(error) => error.into(),
+            E::Picture(error) => error.into(),
+            E::SourceTooLarge { .. } | E::Refused(Refused::TooMuchMemory { .. }) => {
+                Self::new(Code::SourceTooLarge, error.to_string())
+            }
+            E::Refused(Refused::QueueFull) => {
+                Self::hidden(Code::Overloaded, error).retry_after(QUEUE_RETRY_SECONDS)
+            }
+            E::DeadlineExceeded => Self::hidden(Code::RenderTimeout, error).retry_after(DEADLINE_RETRY_SECONDS),
+            E::Lost(_) => Self::hidden(Code::Internal, error),
+        }
+    }
+}

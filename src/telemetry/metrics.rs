@@ -1,0 +1,300 @@
+//! Every metric: name, unit, labels. The README's table is made from [`METRICS`].
+//!
+//! What a hit touches is resolved once at start, so that counting costs an atomic add and no look-up.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+/// One metric, for registration and for the README.
+#[derive(Debug, Clone, Copy)]
+pub struct MetricRow {
+    /// Full name; its ending says the unit.
+    pub name: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: &'static str,
+}
+
+const REQUESTS: MetricRow = MetricRow {
+    name: "kinora_requests_total",
+    labels: &["cache", "status"],
+    help: "Answered requests by cache outcome and status class",
+};
+const REQUEST_SECONDS: MetricRow = MetricRow {
+    name: "kinora_request_seconds",
+    labels: &["cache"],
+    help: "Time from the head of a request to the end of its answer",
+};
+const SENT_BYTES: MetricRow =
+    MetricRow { name: "kinora_sent_bytes_total", labels: &["cache"], help: "Bytes of bodies sent to clients" };
+const FAILURES: MetricRow =
+    MetricRow { name: "kinora_failures_total", labels: &["code", "blame"], help: "Failed requests by code" };
+const RENDERS: MetricRow =
+    MetricRow { name: "kinora_renders_total", labels: &["result"], help: "Renders that have ended: done or failed" };
+const RENDER_SECONDS: MetricRow = MetricRow {
+    name: "kinora_render_seconds",
+    labels: &["step"],
+    help: "Time of one render by step: queue, fetch, decode, resize, encode",
+};
+const ORIGIN_REQUESTS: MetricRow = MetricRow {
+    name: "kinora_origin_requests_total",
+    labels: &["method", "result"],
+    help: "Requests to the origin: get or head; ok, not_modified or failed",
+};
+const CONNECTIONS: MetricRow =
+    MetricRow { name: "kinora_connections", labels: &[], help: "Open connections of clients" };
+const CACHE_ENTRIES: MetricRow =
+    MetricRow { name: "kinora_cache_entries", labels: &[], help: "Answers in the memory tier" };
+const CACHE_BYTES: MetricRow =
+    MetricRow { name: "kinora_cache_bytes", labels: &[], help: "Bytes of the answers in the memory tier" };
+const CACHE_FILLS: MetricRow =
+    MetricRow { name: "kinora_cache_fills", labels: &[], help: "Answers that are arriving right now" };
+const RENDERS_IN_FLIGHT: MetricRow =
+    MetricRow { name: "kinora_renders_in_flight", labels: &[], help: "Renders that wait or run" };
+const RENDERS_RUNNING: MetricRow =
+    MetricRow { name: "kinora_renders_running", labels: &[], help: "Renders that hold a slot" };
+const RENDER_BOOKED_BYTES: MetricRow =
+    MetricRow { name: "kinora_render_booked_bytes", labels: &[], help: "Memory that renders have booked" };
+
+/// All metrics.
+pub const METRICS: &[MetricRow] = &[
+    REQUESTS,
+    REQUEST_SECONDS,
+    SENT_BYTES,
+    FAILURES,
+    RENDERS,
+    RENDER_SECONDS,
+    ORIGIN_REQUESTS,
+    CONNECTIONS,
+    CACHE_ENTRIES,
+    CACHE_BYTES,
+    CACHE_FILLS,
+    RENDERS_IN_FLIGHT,
+    RENDERS_RUNNING,
+    RENDER_BOOKED_BYTES,
+];
+
+/// The README's table.
+pub fn metrics_table() -> String {
+    let mut table = String::from("| metric | labels | meaning |\n| --- | --- | --- |\n");
+    for row in METRICS {
+        table.push_str(&format!("| `{}` | {} | {} |\n", row.name, row.labels.join(", "), row.help));
+    }
+    table
+}
+
+/// How the cache took part in an answer (the words of RFC 9211 and RFC 5861).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// From the cache, fresh.
+    Hit,
+    /// Fetched or rendered for this request.
+    Miss,
+    /// Joined the fill of another request.
+    Collapsed,
+    /// From the cache, past its freshness.
+    Stale,
+    /// From the cache after the origin has said that it still holds.
+    Revalidated,
+    /// The cache was not asked, or must not keep it.
+    Bypass,
+    /// Answered before the cache.
+    None,
+}
+
+impl Outcome {
+    const ALL: [Self; 7] =
+        [Self::Hit, Self::Miss, Self::Collapsed, Self::Stale, Self::Revalidated, Self::Bypass, Self::None];
+
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Bypass => "bypass",
+            Self::None => "none",
+        }
+    }
+}
+
+const STATUS_CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What is counted of answers with one cache outcome.
+struct Answered {
+    by_status: [IntCounter; 6],
+    seconds: Histogram,
+    sent_bytes: IntCounter,
+}
+
+/// All counters of the process.
+pub struct Metrics {
+    registry: Registry,
+    answered: [Answered; 7],
+    failures: IntCounterVec,
+    renders: IntCounterVec,
+    render_seconds: HistogramVec,
+    origin_requests: IntCounterVec,
+    /// Open connections of clients.
+    pub connections: IntGauge,
+    gauges: [IntGauge; 6],
+}
+
+/// Gauges that are read when somebody asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Levels {
+    /// Answers in memory.
+    pub cache_entries: u64,
+    /// Their bytes.
+    pub cache_bytes: u64,
+    /// Answers arriving.
+    pub cache_fills: u64,
+    /// Renders that wait or run.
+    pub renders_in_flight: u64,
+    /// Renders that hold a slot.
+    pub renders_running: u64,
+    /// Memory that renders have booked.
+    pub render_booked_bytes: u64,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// If two metrics share a name: a mistake in [`METRICS`], found by the first test.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = counters(&registry, REQUESTS)?;
+        let seconds = histograms(&registry, REQUEST_SECONDS)?;
+        let sent = counters(&registry, SENT_BYTES)?;
+        let answered = Outcome::ALL.map(|outcome| Answered {
+            by_status: STATUS_CLASSES.map(|class| requests.with_label_values(&[outcome.as_str(), class])),
+            seconds: seconds.with_label_values(&[outcome.as_str()]),
+            sent_bytes: sent.with_label_values(&[outcome.as_str()]),
+        });
+        let gauges = [
+            gauge(&registry, CACHE_ENTRIES)?,
+            gauge(&registry, CACHE_BYTES)?,
+            gauge(&registry, CACHE_FILLS)?,
+            gauge(&registry, RENDERS_IN_FLIGHT)?,
+            gauge(&registry, RENDERS_RUNNING)?,
+            gauge(&registry, RENDER_BOOKED_BYTES)?,
+        ];
+        Ok(Self {
+            answered,
+            failures: counters(&registry, FAILURES)?,
+            renders: counters(&registry, RENDERS)?,
+            render_seconds: histograms(&registry, RENDER_SECONDS)?,
+            origin_requests: counters(&registry, ORIGIN_REQUESTS)?,
+            connections: gauge(&registry, CONNECTIONS)?,
+            gauges,
+            registry,
+        })
+    }
+
+    /// Counts one answer.
+    pub fn answered(&self, outcome: Outcome, status: u16, took: Duration, sent_bytes: u64) {
+        let answered = &self.answered[outcome as usize];
+        let class = usize::from(status / 100);
+        answered.by_status[if class < STATUS_CLASSES.len() { class } else { 0 }].inc();
+        answered.seconds.observe(took.as_secs_f64());
+        answered.sent_bytes.inc_by(sent_bytes);
+    }
+
+    /// Counts one failure.
+    pub fn failed(&self, code: &str, blame: &str) {
+        self.failures.with_label_values(&[code, blame]).inc();
+    }
+
+    /// Counts one render that has ended.
+    pub fn rendered(&self, done: bool) {
+        self.renders.with_label_values(&[if done { "done" } else { "failed" }]).inc();
+    }
+
+    /// Counts the time of one step of a render.
+    pub fn render_step(&self, step: &str, took: Duration) {
+        self.render_seconds.with_label_values(&[step]).observe(took.as_secs_f64());
+    }
+
+    /// Counts one request to the origin.
+    pub fn origin_request(&self, method: &str, result: &str) {
+        self.origin_requests.with_label_values(&[method, result]).inc();
+    }
+
+    /// The page that Prometheus reads.
+    ///
+    /// # Errors
+    /// If a metric cannot be written as text, which the names here rule out.
+    pub fn page(&self, levels: &Levels) -> prometheus::Result<String> {
+        let values = [
+            levels.cache_entries,
+            levels.cache_bytes,
+            levels.cache_fills,
+            levels.renders_in_flight,
+            levels.renders_running,
+            levels.render_booked_bytes,
+        ];
+        for (gauge, value) in self.gauges.iter().zip(values) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+fn counters(registry: &Registry, row: MetricRow) -> prometheus::Result<IntCounterVec> {
+    let counters = IntCounterVec::new(Opts::new(row.name, row.help), row.labels)?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn gauge(registry: &Registry, row: MetricRow) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new(row.name, row.help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+/// From a tenth of a millisecond, a hit, to ten seconds, a render that nearly failed.
+const SECONDS: [f64; 12] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
+
+fn histograms(registry: &Registry, row: MetricRow) -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(row.name, row.help).buckets(SECONDS.to_vec());
+    let histograms = HistogramVec::new(options, row.labels)?;
+    registry.register(Box::new(histograms.clone()))?;
+    Ok(histograms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_shows_what_was_counted() {
+        let metrics = Metrics::new().expect("names are unique");
+        metrics.answered(Outcome::Stale, 206, Duration::from_millis(2), 70);
+        metrics.answered(Outcome::None, 999, Duration::ZERO, 0);
+        metrics.failed("expired", "client");
+        let page = metrics.page(&Levels { cache_bytes: 12, ..Levels::default() }).expect("text");
+        for line in [
+            r#"kinora_requests_total{cache="stale",status="2xx"} 1"#,
+            r#"kinora_requests_total{cache="none",status="other"} 1"#,
+            r#"kinora_sent_bytes_total{cache="stale"} 70"#,
+            r#"kinora_failures_total{blame="client",code="expired"} 1"#,
+            "kinora_cache_bytes 12",
+        ] {
+            assert!(page.contains(line), "{line} is missing in\n{page}");
+        }
+    }
+
+    #[test]
+    fn outcomes_index_their_counters() {
+        for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, index);
+        }
+    }
+}
