@@ -1,2 +1,3 @@
 //! The `kinora` program.
+
 fn main() {}

@@ -1,1 +1,12 @@
-//! (to be written)
+//! Typed header values, by RFC section: their grammar only, never a decision what to send.
+
+pub mod accept;
+pub mod cache_control;
+pub mod cache_status;
+pub mod conditional;
+pub mod content_disposition;
+pub mod internal;
+mod list;
+pub mod range;
+
+pub use accept::FormatClass;

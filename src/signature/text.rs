@@ -1,0 +1,1 @@
+//! The text that a signature is of.
