@@ -49,7 +49,7 @@ async fn answer(State(internal): State<Arc<Internal>>, request: Request) -> Resp
     let Ok(variant) = internal.seal.open(path, seal) else {
         return Failure::new(Code::BadSignature, "not sealed by the edge").into_response();
     };
-    let result = match variant.get().is_original() {
+    let result = match variant.value().is_original() {
         true => internal.original(&variant, request.method(), request.headers()).await,
         false => internal.picture(&variant, request.headers()).await,
     };
@@ -85,7 +85,7 @@ impl Internal {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
-        let key = &variant.get().key;
+        let key = &variant.value().key;
         if method == Method::HEAD {
             let info = self.origin.head(key).await?;
             let mut response = Response::new(Body::empty());

@@ -1,7 +1,7 @@
 //! The table from every module's error to its public failure. No `_` arm: a new error must be placed.
 
 use crate::failure::{Code, Failure};
-use crate::headers::NotAcceptable;
+use crate::headers::accept::NotAcceptable;
 use crate::{origin, render, request, signature, transform};
 
 /// How long to stay away when the queue is full: about the time of a few renders.
@@ -27,14 +27,16 @@ impl From<request::Error> for Failure {
 
 impl From<signature::Error> for Failure {
     fn from(error: signature::Error) -> Self {
-        use signature::Error as E;
+        use signature::{Error as E, Flaw};
         let code = match &error {
             E::Missing => Code::SignatureMissing,
-            E::Bad => Code::BadSignature,
-            E::Expired => Code::Expired,
-            E::NotPermitted => Code::NotPermitted,
+            // The token is good, but not for this: its holder may know.
+            E::Bad(Flaw::TokenPrefix | Flaw::TokenKind(_)) => Code::NotPermitted,
+            // An unknown key is answered like a wrong signature, so that ids cannot be guessed.
+            E::Bad(_) | E::UnknownKey => Code::BadSignature,
+            E::Expired { .. } => Code::Expired,
         };
-        Self::new(code, code.title())
+        Self::hidden(code, error)
     }
 }
 

@@ -110,11 +110,11 @@ impl Renderer {
     /// # Errors
     /// [`Error`] by whose fault it is: the origin, the picture, or too much to do here.
     pub async fn render(&self, variant: &Verified<Variant>, ask: &Ask) -> Result<Rendered, Error> {
-        let VariantWork::Image { operations, target } = &variant.get().work else {
+        let VariantWork::Image { operations, target } = &variant.value().work else {
             return Err(transform::Error::UnsupportedFormat.into());
         };
         let ticket = self.pool.enter()?;
-        let work = self.admitted(variant.get(), operations, *target, ask, ticket);
+        let work = self.admitted(variant.value(), operations, *target, ask, ticket);
         timeout(self.deadline, work).await.unwrap_or(Err(Error::DeadlineExceeded))
     }
 
@@ -123,8 +123,8 @@ impl Renderer {
     /// # Errors
     /// As the origin has it.
     pub async fn still_current(&self, variant: &Verified<Variant>, etag: &str) -> Result<bool, Error> {
-        let source = self.origin.head(&variant.get().key).await?;
-        Ok(validator::of_source(variant.get(), &source).is_some_and(|current| current == etag))
+        let source = self.origin.head(&variant.value().key).await?;
+        Ok(validator::of_source(variant.value(), &source).is_some_and(|current| current == etag))
     }
 
     async fn admitted(
