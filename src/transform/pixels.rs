@@ -51,6 +51,8 @@ pub struct Orientation {
 #[derive(Debug, Default)]
 pub struct Scratch {
     spare: Vec<Vec<u8>>,
+    /// Keeps the buffer between its two passes.
+    pub(crate) resizer: fast_image_resize::Resizer,
 }
 
 impl Scratch {
@@ -80,6 +82,13 @@ impl Scratch {
         let kept: usize = self.spare.iter().map(Vec::capacity).sum();
         if buffer.capacity() > 0 && self.spare.len() < 6 && kept + buffer.capacity() <= Self::KEEP_BYTES {
             self.spare.push(buffer);
+        }
+    }
+
+    /// Frees what the resizer holds if that is much.
+    pub(crate) fn rest(&mut self) {
+        if self.resizer.size_of_internal_buffers() > Self::KEEP_BYTES / 2 {
+            self.resizer.reset_internal_buffers();
         }
     }
 }
