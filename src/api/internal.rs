@@ -12,17 +12,19 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::failure::{Code, Failure};
 use crate::headers::internal;
 use crate::headers::range::{Parts, Range};
-use crate::origin::{Answer, Ask, ByteRange, Error as OriginError, ObjectInfo, ObjectKey, Origin, media_type};
+use crate::origin::{
+    Answer, Ask, ByteRange, Error as OriginError, ObjectInfo, ObjectKey, Origin, media_type,
+};
 use crate::render::{Rendered, Renderer, Timings};
-use crate::request::Variant;
+use crate::request::{Variant, VariantWork};
 use crate::signature::{Seal, Verified};
 use crate::telemetry::Metrics;
 
@@ -49,9 +51,9 @@ async fn answer(State(internal): State<Arc<Internal>>, request: Request) -> Resp
     let Ok(variant) = internal.seal.open(path, seal) else {
         return Failure::new(Code::BadSignature, "not sealed by the edge").into_response();
     };
-    let result = match variant.value().is_original() {
-        true => internal.original(&variant, request.method(), request.headers()).await,
-        false => internal.picture(&variant, request.headers()).await,
+    let result = match &variant.value().work {
+        VariantWork::Original => internal.original(&variant, request.method(), request.headers()).await,
+        VariantWork::Image { .. } => internal.picture(&variant, request.headers()).await,
     };
     result.unwrap_or_else(IntoResponse::into_response)
 }
@@ -105,7 +107,9 @@ impl Internal {
             other => other?,
         };
         Ok(match answer {
-            Answer::NotModified(info) => not_modified(info.etag.as_deref(), info.last_modified, &info.headers),
+            Answer::NotModified(info) => {
+                not_modified(info.etag.as_deref(), info.last_modified, &info.headers)
+            }
             Answer::Object(object) => {
                 let mut response = Response::new(Body::from_stream(object.body));
                 describe(&mut response, key, &object.info);
@@ -133,7 +137,8 @@ fn ask_of(headers: &HeaderMap) -> Ask {
     let mut ask = Ask {
         range: headers.get(RANGE).and_then(resolved_range),
         if_none_match: text(headers, IF_NONE_MATCH).map(str::to_owned),
-        if_modified_since: text(headers, IF_MODIFIED_SINCE).and_then(|date| httpdate::parse_http_date(date).ok()),
+        if_modified_since: text(headers, IF_MODIFIED_SINCE)
+            .and_then(|date| httpdate::parse_http_date(date).ok()),
         headers: headers.clone(),
         ..Ask::default()
     };

@@ -71,12 +71,14 @@ codes! {
     NotFound "not_found" 404 Client "There is nothing here";
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
+    HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
     SourceTooLarge "source_too_large" 413 Origin "The source has too many bytes";
     TooManyPixels "too_many_pixels" 413 Origin "The source has too many pixels";
     QueryTooLong "query_too_long" 414 Client "The query is too long";
     UnsupportedFormat "unsupported_format" 415 Origin "The source is in no format that is read here";
     RangeNotSatisfiable "range_not_satisfiable" 416 Client "The range lies outside the object, or there are too many";
     CorruptSource "corrupt_source" 422 Origin "The source is damaged";
+    HeadTooLarge "head_too_large" 431 Client "The request's head is too large";
     Internal "internal" 500 Edge "Something went wrong here";
     OriginFailed "origin_failed" 502 Origin "The origin cannot be reached or answered badly";
     OriginRefused "origin_refused" 502 Origin "The origin refused to give the object";

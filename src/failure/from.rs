@@ -86,7 +86,9 @@ impl From<render::Error> for Failure {
             E::Refused(Refused::QueueFull) => {
                 Self::hidden(Code::Overloaded, error).retry_after(QUEUE_RETRY_SECONDS)
             }
-            E::DeadlineExceeded => Self::hidden(Code::RenderTimeout, error).retry_after(DEADLINE_RETRY_SECONDS),
+            E::DeadlineExceeded => {
+                Self::hidden(Code::RenderTimeout, error).retry_after(DEADLINE_RETRY_SECONDS)
+            }
             E::Lost(_) => Self::hidden(Code::Internal, error),
         }
     }

@@ -71,7 +71,9 @@ impl TlsConfig {
         let given = files.iter().filter(|(_, path)| !path.as_os_str().is_empty()).count();
         for (key, path) in files {
             problems.extend(match path.as_os_str().is_empty() {
-                true if given == 1 => Some(Problem::new(key, "\"\"", "certificate and private key come together")),
+                true if given == 1 => {
+                    Some(Problem::new(key, "\"\"", "certificate and private key come together"))
+                }
                 true => None,
                 false => unreadable(key, path),
             });

@@ -39,7 +39,13 @@ pub(super) struct BeyondCache {
 
 impl Context {
     pub(super) fn start() -> Self {
-        Self { began: Instant::now(), admitted: None, outcome: Outcome::None, failure: None, server_timing: None }
+        Self {
+            began: Instant::now(),
+            admitted: None,
+            outcome: Outcome::None,
+            failure: None,
+            server_timing: None,
+        }
     }
 
     pub(super) fn note(&mut self, failure: &Failure) {

@@ -98,14 +98,13 @@ impl Pool {
     /// # Errors
     /// If the system gives no thread.
     pub fn new(slots: usize, queue: usize, memory: u64) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared {
-                jobs: Mutex::default(),
-                wake: Condvar::new(),
-                running: AtomicUsize::new(0),
-                started: Instant::now(),
-                moved: AtomicU64::new(0),
-            });
+        let shared = Arc::new(Shared {
+            jobs: Mutex::default(),
+            wake: Condvar::new(),
+            running: AtomicUsize::new(0),
+            started: Instant::now(),
+            moved: AtomicU64::new(0),
+        });
         for slot in 0..slots {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("render-{slot}")).spawn(move || work(&shared))?;

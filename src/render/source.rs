@@ -21,7 +21,12 @@ pub(super) struct Source {
 }
 
 /// Asks the origin for a source of at most `limit` bytes.
-pub(super) async fn open(origin: &dyn Origin, key: &ObjectKey, ask: &Ask, limit: u64) -> Result<Source, Error> {
+pub(super) async fn open(
+    origin: &dyn Origin,
+    key: &ObjectKey,
+    ask: &Ask,
+    limit: u64,
+) -> Result<Source, Error> {
     match origin.get(key, ask).await? {
         Answer::Object(object) if object.info.length.is_some_and(|length| length > limit) => {
             Err(Error::SourceTooLarge { limit })

@@ -31,7 +31,8 @@ impl Config {
         match self.level.parse::<EnvFilter>() {
             Ok(_) if !self.level.trim().is_empty() => Vec::new(),
             _ => {
-                let remedy = "must be error, warn, info, debug or trace, or directives such as \"info,kinora=debug\"";
+                let remedy =
+                    "must be error, warn, info, debug or trace, or directives such as \"info,kinora=debug\"";
                 vec![Problem::new("log.level", &self.level, remedy)]
             }
         }

@@ -29,12 +29,18 @@ const REQUEST_SECONDS: MetricRow = MetricRow {
     labels: &["cache"],
     help: "Time from the head of a request to the end of its answer",
 };
-const SENT_BYTES: MetricRow =
-    MetricRow { name: "kinora_sent_bytes_total", labels: &["cache"], help: "Bytes of bodies sent to clients" };
+const SENT_BYTES: MetricRow = MetricRow {
+    name: "kinora_sent_bytes_total",
+    labels: &["cache"],
+    help: "Bytes of bodies sent to clients",
+};
 const FAILURES: MetricRow =
     MetricRow { name: "kinora_failures_total", labels: &["code", "blame"], help: "Failed requests by code" };
-const RENDERS: MetricRow =
-    MetricRow { name: "kinora_renders_total", labels: &["result"], help: "Renders that have ended: done or failed" };
+const RENDERS: MetricRow = MetricRow {
+    name: "kinora_renders_total",
+    labels: &["result"],
+    help: "Renders that have ended: done or failed",
+};
 const RENDER_SECONDS: MetricRow = MetricRow {
     name: "kinora_render_seconds",
     labels: &["step"],

@@ -1,0 +1,64 @@
+//! One line and one set of counters for every request.
+
+use pingora::Error;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use crate::failure::Blame;
+use crate::proxy::Edge;
+use crate::proxy::context::Context;
+
+/// Counts and logs a request that has ended.
+pub(super) fn write(edge: &Edge, session: &Session, error: Option<&Error>, ctx: &Context) {
+    if session.subrequest_ctx.is_some() {
+        // A background revalidation: its client's request has a line already.
+        return;
+    }
+    let status = session.response_written().map_or(0, |answer| answer.status.as_u16());
+    let took = ctx.began.elapsed();
+    let sent = session.as_downstream().body_bytes_sent();
+    edge.metrics.answered(ctx.outcome, status, took, sent as u64);
+    let (code, blame) =
+        ctx.failure.as_ref().map_or(("", None), |(code, _)| (code.as_str(), Some(code.blame())));
+    if let Some(blame) = blame {
+        edge.metrics.failed(code, blame.as_str());
+    }
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                method = %session.req_header().method,
+                path = %safe_path(session.req_header(), ctx),
+                status,
+                cache = ctx.outcome.as_str(),
+                bytes = sent,
+                ms = took.as_secs_f64() * 1000.0,
+                code,
+                blame = blame.map_or("", Blame::as_str),
+                cause = ctx.failure.as_ref().map_or("", |(_, cause)| cause.as_str()),
+                ended = %error.map(|error| error.etype().as_str()).unwrap_or_default(),
+                "request"
+            )
+        };
+    }
+    match blame {
+        Some(Blame::Edge) => line!(error),
+        Some(Blame::Origin) => line!(warn),
+        Some(Blame::Client) | None => line!(info),
+    }
+}
+
+/// The path without anything secret: the canonical one, or what was sent without token and query.
+pub(super) fn safe_path(head: &RequestHeader, ctx: &Context) -> String {
+    if let Some(admitted) = &ctx.admitted {
+        return admitted.path.clone();
+    }
+    let sent = String::from_utf8_lossy(head.raw_path());
+    let path = sent.split('?').next().unwrap_or_default();
+    let path = match path.split_once("/~") {
+        Some((before, token)) => {
+            format!("{before}/~***{}", token.find('/').map_or("", |slash| &token[slash..]))
+        }
+        None => path.to_owned(),
+    };
+    path.chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect()
+}

@@ -1,0 +1,156 @@
+//! From a request's head to an admitted request, or to an early answer.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING};
+use http::{HeaderName, Method};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use crate::cache;
+use crate::failure::{Code, Failure};
+use crate::headers::FormatClass;
+use crate::headers::range::{Parts, Range};
+use crate::proxy::Edge;
+use crate::proxy::config::ServerConfig;
+use crate::proxy::context::{Admitted, BeyondCache};
+use crate::request::{MediaRequest, VariantWork, split_target};
+use crate::signature::{Claim, Proof, Verified, verify};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-filespin-api-key");
+
+/// An answer without the cache.
+pub(super) enum Early {
+    /// `OPTIONS`.
+    Preflight,
+    /// Something is wrong with the request.
+    Failure(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Early {
+    fn from(error: E) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+/// Sets what Pingora leaves without a limit.
+pub(super) fn limit(session: &mut Session, client: &ServerConfig) {
+    session.set_read_timeout(Some(client.read_timeout));
+    session.set_write_timeout(Some(client.write_timeout));
+    session.set_total_drain_timeout(Some(client.read_timeout));
+    let rate = usize::try_from(client.min_send_rate.as_u64()).unwrap_or(usize::MAX);
+    session.set_min_send_rate((rate > 0).then_some(rate));
+    // Without it, a first client that stops reading would stall the fill for all others.
+    session.as_downstream_mut().set_proxy_tasks_enabled(true);
+}
+
+/// Reads, verifies and negotiates, in the order of cost and of safety.
+pub(super) async fn admit(edge: &Edge, session: &Session) -> Result<Admitted, Early> {
+    let head = session.req_header();
+    match head.method {
+        Method::GET | Method::HEAD => {}
+        Method::OPTIONS => return Err(Early::Preflight),
+        _ => return Err(Failure::new(Code::MethodNotAllowed, "use GET, HEAD or OPTIONS").into()),
+    }
+    if has_body(head) {
+        return Err(Failure::new(Code::BadRequest, "a body is not expected here").into());
+    }
+    let target = std::str::from_utf8(head.raw_path())
+        .map_err(|_| Failure::new(Code::BadRequest, "the path is not UTF-8"))?;
+    // RFC 9112 section 3.2.2: a server has to accept the absolute form, and Pingora keeps it as it came.
+    let target = origin_form(target);
+    let request = MediaRequest::parse(&split_target(target), &edge.rules)?;
+    let claim = Claim { target, api_key: api_key(head) };
+    let request = verify(request, &claim, &edge.keys.load(), &edge.policy, unix_now())?;
+    let class = match request.value().is_negotiated() {
+        true => FormatClass::negotiate(head.headers.get_all(ACCEPT).iter().map(http::HeaderValue::as_bytes))?,
+        false => FormatClass::JpegOrPng,
+    };
+    let variant = request.negotiate(class);
+    let path = variant.value().to_path();
+    let by_api_key = matches!(request.proof(), Proof::ApiKey);
+    let mut admitted = Admitted { request, variant, path, by_api_key, beyond_cache: None };
+    admitted.beyond_cache = beyond_cache(edge, head, &admitted).await?;
+    Ok(admitted)
+}
+
+fn has_body(head: &RequestHeader) -> bool {
+    let length = head.headers.get(CONTENT_LENGTH);
+    length.is_some_and(|length| length != "0") || head.headers.contains_key(TRANSFER_ENCODING)
+}
+
+fn origin_form(target: &str) -> &str {
+    let Some((scheme, rest)) = target.split_once("://") else { return target };
+    if !matches!(scheme, "http" | "https") {
+        return target;
+    }
+    rest.find('/').map_or("/", |slash| &rest[slash..])
+}
+
+pub(super) fn api_key(head: &RequestHeader) -> Option<&str> {
+    let own = head.headers.get(API_KEY).and_then(|value| value.to_str().ok());
+    own.or_else(|| {
+        let (scheme, token) = head.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    })
+}
+
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+/// The cache fetches whole objects. One that it will never hold is passed on instead, so that a range
+/// of a long video costs the origin that range alone. Its size is asked only when it matters: for a
+/// range of an original that is not in the cache.
+async fn beyond_cache(
+    edge: &Edge,
+    head: &RequestHeader,
+    admitted: &Admitted,
+) -> Result<Option<BeyondCache>, Early> {
+    let Some(range) = head.headers.get(RANGE) else { return Ok(None) };
+    if !is_original(&admitted.variant) || edge.memory.contains(&cache::key(&admitted.variant, &admitted.path))
+    {
+        return Ok(None);
+    }
+    let info = edge.origin.head(&admitted.variant.value().key).await?;
+    let Some(length) = info.length.filter(|&length| length > edge.max_object_bytes as u64) else {
+        return Ok(None);
+    };
+    // Two parts of such an object are answered with all of it, which RFC 9110 section 14.2 allows.
+    let range = match Range::parse(range.as_bytes()).map(|range| range.of(length)) {
+        Some(Ok(Parts::One(part))) => Some(format!("bytes={}-{}", part.first, part.last)),
+        Some(Err(_)) if !head.headers.contains_key(IF_RANGE) => {
+            return Err(
+                Failure::new(Code::RangeNotSatisfiable, format!("the object has {length} bytes")).into()
+            );
+        }
+        Some(Ok(Parts::Whole | Parts::Two(..)) | Err(_)) | None => None,
+    };
+    Ok(Some(BeyondCache { range }))
+}
+
+fn is_original(variant: &Verified<crate::request::Variant>) -> bool {
+    matches!(variant.value().work, VariantWork::Original)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9112_3_2_2_the_absolute_form_is_the_same_request() {
+        assert_eq!(origin_form("http://h:1/media/a?b=http://x/y"), "/media/a?b=http://x/y");
+        assert_eq!(origin_form("/media/a://b"), "/media/a://b");
+        assert_eq!(origin_form("http://h"), "/");
+    }
+
+    #[test]
+    fn a_key_comes_in_either_header() {
+        let mut head = RequestHeader::build("GET", b"/", None).expect("valid");
+        assert_eq!(api_key(&head), None);
+        head.insert_header("Authorization", "bearer  abc").expect("fits");
+        assert_eq!(api_key(&head), Some("abc"));
+        head.insert_header("X-FileSpin-Api-Key", "def").expect("fits");
+        assert_eq!(api_key(&head), Some("def"), "our own header leads");
+    }
+}
