@@ -132,8 +132,3 @@ pub enum Error {
     #[error("reading failed: {0}")]
     Io(#[from] std::io::Error),
 }
-
-/// temporary
-pub fn media_type(_: &ObjectKey, _: &ObjectInfo) -> String {
-    String::new()
-}
