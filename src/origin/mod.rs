@@ -3,9 +3,17 @@
 //! An origin hands out bytes as a stream and never holds a whole object. Validators (`ETag`,
 //! `Last-Modified`) are passed on as the origin gave them.
 
+mod ask;
+mod config;
+mod directory;
+mod fetch;
 mod key;
+mod s3;
+mod web;
 
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -13,7 +21,44 @@ use bytes::Bytes;
 use futures::Stream;
 use http::HeaderMap;
 
+use crate::setting::Problem;
+
+pub use ask::{Ask, ByteRange};
+pub use config::{Address, Config, DirectoryConfig, HttpConfig, Kind, S3Config};
 pub use key::{InvalidKey, ObjectKey};
+
+/// The origin that `config` describes; `data_dir` holds the bucket of a directory without a path.
+///
+/// Nothing is asked of the origin here: [`Origin::ready`] does that.
+///
+/// # Errors
+/// [`OpenError`], which names what to change.
+pub fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Origin>, OpenError> {
+    Ok(match config.kind {
+        Kind::Directory => Arc::new(directory::Directory::open(config, data_dir)?),
+        Kind::S3 => Arc::new(s3::S3::open(config)?),
+        Kind::Http => Arc::new(web::Web::open(config)?),
+    })
+}
+
+/// Why an origin cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting makes no sense; `check` finds it too.
+    #[error("{}: {}", .0.key, .0.remedy)]
+    Setting(Problem),
+    /// The directory is not there, is none, or cannot be made.
+    #[error("the directory {path} cannot be used: {source}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// No HTTP client can be made; mostly because an `https` origin finds no root certificates.
+    #[error("no HTTP client: {0}")]
+    Client(String),
+}
 
 /// A bucket of originals.
 #[async_trait]
@@ -35,32 +80,6 @@ pub trait Origin: Send + Sync + 'static {
     /// # Errors
     /// Any but [`Error::NotFound`].
     async fn ready(&self) -> Result<(), Error>;
-}
-
-/// What is asked of an object besides its key.
-#[derive(Debug, Clone, Default)]
-pub struct Ask {
-    /// Only this part.
-    pub range: Option<ByteRange>,
-    /// Answer [`Answer::NotModified`] if the object still has one of these (text of `If-None-Match`).
-    pub if_none_match: Option<String>,
-    /// Answer [`Answer::NotModified`] if unchanged since; ignored beside `if_none_match`.
-    pub if_modified_since: Option<SystemTime>,
-    /// Fail with [`Error::Changed`] unless the object still has this entity tag.
-    pub if_match: Option<String>,
-    /// The client's own headers; an HTTP origin forwards those that its configuration names.
-    pub headers: HeaderMap,
-}
-
-/// A part of an object, RFC 9110 section 14.1.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ByteRange {
-    /// From the first byte named to the last one named.
-    Between(u64, u64),
-    /// From this byte to the end.
-    From(u64),
-    /// The last so many bytes.
-    Last(u64),
 }
 
 /// What an origin answers.
