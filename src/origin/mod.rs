@@ -5,9 +5,11 @@
 
 mod ask;
 mod config;
+mod counted;
 mod directory;
 mod fetch;
 mod key;
+mod media_type;
 mod s3;
 mod web;
 
@@ -25,7 +27,9 @@ use crate::setting::Problem;
 
 pub use ask::{Ask, ByteRange};
 pub use config::{Address, Config, DirectoryConfig, HttpConfig, Kind, S3Config};
+pub use counted::counted;
 pub use key::{InvalidKey, ObjectKey};
+pub use media_type::media_type;
 
 /// The origin that `config` describes; `data_dir` holds the bucket of a directory without a path.
 ///

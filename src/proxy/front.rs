@@ -52,7 +52,7 @@ pub struct Front {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Connections open right now.
-    pub connections: AtomicUsize,
+    pub connections: Arc<AtomicUsize>,
 }
 
 /// What became of waiting for a head.

@@ -1,0 +1,40 @@
+//! The end of the process: as soon as the last connection is closed, not when the grace is over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+
+/// How often the count of connections is looked at while draining.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits for SIGTERM, then for the last client. Pingora itself would always wait for the whole grace.
+pub(super) struct Drain {
+    pub(super) connections: Arc<AtomicUsize>,
+    /// Taken away at the end.
+    pub(super) socket: PathBuf,
+}
+
+#[async_trait]
+impl BackgroundService for Drain {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        if shutdown.wait_for(|stop| *stop).await.is_err() {
+            return;
+        }
+        // One look later, so that a connection accepted in the same moment is counted.
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.connections.load(Ordering::Acquire) == 0 {
+                break;
+            }
+        }
+        // A socket left behind is taken away by the next start.
+        let _ = std::fs::remove_file(&self.socket);
+        tracing::info!("drained");
+        std::process::exit(0);
+    }
+}
