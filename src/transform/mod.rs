@@ -5,6 +5,7 @@
 //! memory, [`run`] does the work step by step with the buffers of a [`Scratch`].
 
 mod background;
+mod color;
 mod decode;
 mod encode;
 mod error;

@@ -1,63 +1,136 @@
-//! Source bytes to pixels.
+//! From source bytes to pixels: 8 bits, sRGB, as stored (not oriented).
+//!
+//! One file per format. Each decodes straight into the buffer that becomes [`Pixels::data`], checks
+//! that the source is what the probe said, and gives [`Error::Corrupt`] for a source that ends
+//! early: half a picture is never shipped as a whole one.
 
+mod avif;
+mod gif;
+mod jpeg;
+mod png;
+mod webp;
+
+use crate::transform::color::{Profile, Samples, ToSrgb, rewrite};
 use crate::transform::error::Error;
-use crate::transform::pixels::{Layout, Pixels, Scratch};
+use crate::transform::pixels::{Pixels, Scratch};
 use crate::transform::probe::{Probe, SourceFormat};
 
-/// How far a JPEG is shrunk while decoding; other formats know only [`Shrink::One`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shrink {
-    /// Not at all.
+/// How much smaller a JPEG is decoded than it is stored. Other formats know only [`Shrink::One`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::transform) enum Shrink {
+    /// As stored.
     One,
-    /// To a half of each side.
+    /// Half of each side, rounded up.
     Half,
-    /// To a quarter of each side.
+    /// A quarter of each side, rounded up.
     Quarter,
-    /// To an eighth of each side.
+    /// An eighth of each side, rounded up.
     Eighth,
 }
 
-/// Decodes a source in its stored orientation.
-pub(crate) fn decode(
+impl Shrink {
+    /// What the sides are divided by.
+    pub(in crate::transform) fn divisor(self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Half => 2,
+            Self::Quarter => 4,
+            Self::Eighth => 8,
+        }
+    }
+}
+
+/// Decodes a source: the first frame of an animation, on its canvas.
+///
+/// # Errors
+/// [`Error::Corrupt`] with the decoder's words, [`Error::UnsupportedFeature`] for what only the
+/// decoder could see.
+pub(in crate::transform) fn decode(
     source: &[u8],
     probe: &Probe,
     shrink: Shrink,
     scratch: &mut Scratch,
 ) -> Result<Pixels, Error> {
-    let corrupt = |reason: String| Error::Corrupt { format: "picture", reason };
-    if probe.format == SourceFormat::Jpeg {
-        let factor = match shrink {
-            Shrink::One => turbojpeg::ScalingFactor::ONE,
-            Shrink::Half => turbojpeg::ScalingFactor::ONE_HALF,
-            Shrink::Quarter => turbojpeg::ScalingFactor::ONE_QUARTER,
-            Shrink::Eighth => turbojpeg::ScalingFactor::ONE_EIGHTH,
-        };
-        let mut decompressor = turbojpeg::Decompressor::new().map_err(|e| corrupt(e.to_string()))?;
-        decompressor.set_scaling_factor(factor).map_err(|e| corrupt(e.to_string()))?;
-        let (width, height) = (factor.scale(probe.width as usize), factor.scale(probe.height as usize));
-        let mut data = scratch.take(width * height * 3);
-        let image = turbojpeg::Image {
-            pixels: &mut data[..],
-            width,
-            pitch: width * 3,
-            height,
-            format: turbojpeg::PixelFormat::RGB,
-        };
-        decompressor.decompress(source, image).map_err(|e| corrupt(e.to_string()))?;
-        return Ok(Pixels { width: width as u32, height: height as u32, layout: Layout::Rgb, data });
+    match probe.format {
+        SourceFormat::Jpeg => jpeg::decode(source, probe, shrink, scratch),
+        SourceFormat::Png => png::decode(source, probe, scratch),
+        SourceFormat::Webp => webp::decode(source, probe, scratch),
+        SourceFormat::Gif => gif::decode(source, probe, scratch),
+        SourceFormat::Avif => avif::decode(source, probe, scratch),
     }
-    let image = image::load_from_memory(source).map_err(|e| corrupt(e.to_string()))?;
-    let (width, height) = (image.width(), image.height());
-    let (layout, data) = if probe.has_alpha {
-        (Layout::Rgba, image.into_rgba8().into_raw())
-    } else {
-        (Layout::Rgb, image.into_rgb8().into_raw())
-    };
-    Ok(Pixels { width, height, layout, data })
 }
 
-/// Peak bytes of decoding, its result included.
-pub(crate) fn decode_memory(probe: &Probe, shrink: Shrink) -> u64 {
-    let _ = shrink;
-    u64::from(probe.width) * u64::from(probe.height) * 8
+/// Bytes that [`decode`] needs at most, its result included and the source not.
+pub(in crate::transform) fn decode_memory(probe: &Probe, shrink: Shrink) -> u64 {
+    let pixels = u64::from(probe.width) * u64::from(probe.height);
+    let samples = pixels.saturating_mul(probe.components.into());
+    let output = pixels.saturating_mul(if probe.has_alpha { 4 } else { 3 });
+    let wide = if probe.bits > 8 { 2 } else { 1 };
+    let row = u64::from(probe.width) * u64::from(probe.components) * wide;
+    /// Tables, windows and small buffers of any decoder.
+    const FIXED: u64 = 512 << 10;
+    FIXED.saturating_add(match probe.format {
+        SourceFormat::Jpeg => jpeg::memory(probe, shrink),
+        // The decoder unfilters behind its window of 32 KiB and keeps some rows.
+        SourceFormat::Png => output.saturating_add(row.saturating_mul(4)),
+        // Lossless needs 4 bytes a pixel beside the output, and its alpha planes are as large.
+        SourceFormat::Webp => output.saturating_add(pixels.saturating_mul(5)),
+        SourceFormat::Gif => output.saturating_add(pixels),
+        // Planes of 16 bits where deeper than 8, then their narrow copy; per block about as much
+        // again for filters and modes.
+        SourceFormat::Avif => output.saturating_add(samples.saturating_mul(2 * wide + wide - 1)),
+    })
+}
+
+/// A buffer for a whole picture.
+fn take(scratch: &mut Scratch, width: u32, height: u32, channels: usize) -> Vec<u8> {
+    scratch.take(width as usize * height as usize * channels)
+}
+
+/// Runs a decoder on a buffer, which goes back to the scratch if that fails.
+fn fill(
+    mut buffer: Vec<u8>,
+    scratch: &mut Scratch,
+    work: impl FnOnce(&mut Vec<u8>, &mut Scratch) -> Result<(), Error>,
+) -> Result<Vec<u8>, Error> {
+    match work(&mut buffer, scratch) {
+        Ok(()) => Ok(buffer),
+        Err(error) => {
+            scratch.give(buffer);
+            Err(error)
+        }
+    }
+}
+
+/// Brings pixels to sRGB; grey becomes RGB, and lies where [`rewrite`] wants it.
+fn to_srgb(
+    format: SourceFormat,
+    samples: Samples,
+    profile: Option<Profile>,
+    buffer: &mut [u8],
+) -> Result<(), Error> {
+    if let Some(way) = profile.and_then(|profile| ToSrgb::find(profile, samples)) {
+        return way.apply(samples, buffer).map_err(|reason| format.corrupt(reason));
+    }
+    let colored = match samples {
+        Samples::Gray => {
+            rewrite(samples, buffer, |gray, rgb| {
+                for (pixel, value) in rgb.chunks_exact_mut(3).zip(gray) {
+                    pixel.fill(*value);
+                }
+            });
+            Samples::Rgb
+        }
+        Samples::GrayAlpha => {
+            rewrite(samples, buffer, |gray_alpha, rgba| {
+                for (pixel, source) in rgba.chunks_exact_mut(4).zip(gray_alpha.chunks_exact(2)) {
+                    pixel.copy_from_slice(&[source[0], source[0], source[0], source[1]]);
+                }
+            });
+            Samples::Rgba
+        }
+        Samples::Rgb | Samples::Rgba | Samples::Cmyk => return Ok(()),
+    };
+    // Some grey pictures carry an RGB profile.
+    to_srgb(format, colored, profile, buffer)
 }

@@ -1,0 +1,108 @@
+//! What an AVIF says of one item: size, depth, colour, how it should be seen.
+
+use crate::transform::error::Error;
+use crate::transform::pixels::Orientation;
+use crate::transform::probe::avif::FORMAT;
+use crate::transform::probe::bytes::Bytes;
+
+/// How the numbers of a picture are to be read as colour (ITU-T H.273).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::transform) struct Nclx {
+    /// `ColourPrimaries`.
+    pub(in crate::transform) primaries: u8,
+    /// `TransferCharacteristics`.
+    pub(in crate::transform) transfer: u8,
+    /// `MatrixCoefficients`.
+    pub(in crate::transform) matrix: u8,
+    /// `VideoFullRangeFlag`.
+    pub(in crate::transform) is_full_range: bool,
+}
+
+/// The properties of an item that matter.
+#[derive(Debug, Default)]
+pub(super) struct Properties<'a> {
+    width: u32,
+    height: u32,
+    /// Bits of one sample.
+    pub(super) bits: u8,
+    /// Whether there is only luma.
+    pub(super) is_monochrome: bool,
+    /// How it should be seen.
+    pub(super) orientation: Orientation,
+    /// The ICC profile.
+    pub(super) profile: Option<&'a [u8]>,
+    /// Colour by number.
+    pub(super) nclx: Option<Nclx>,
+}
+
+impl<'a> Properties<'a> {
+    /// Takes up one property; turns and mirrors add up in the order of the file.
+    pub(super) fn add(&mut self, kind: [u8; 4], content: &'a [u8], is_essential: bool) -> Result<(), Error> {
+        let mut bytes = Bytes::new(content);
+        match &kind {
+            b"ispe" => {
+                bytes.skip(4)?;
+                (self.width, self.height) = (bytes.u32()?, bytes.u32()?);
+            }
+            b"av1C" => {
+                let [_, _, flags] = bytes.array()?;
+                self.bits = match (flags & 0x40 != 0, flags & 0x20 != 0) {
+                    (false, _) => 8,
+                    (true, false) => 10,
+                    (true, true) => 12,
+                };
+                self.is_monochrome = flags & 0x10 != 0;
+            }
+            b"colr" => self.add_color(&mut bytes)?,
+            b"irot" => {
+                let counterclockwise = bytes.u8()? & 3;
+                self.orientation.quarter_turns = (self.orientation.quarter_turns + 4 - counterclockwise) % 4;
+            }
+            b"imir" => {
+                // A mirror after a turn is the mirror before the opposite turn; one that swaps top
+                // and bottom is one that swaps the sides and then half a turn.
+                let half = if bytes.u8()? & 1 == 0 { 2 } else { 0 };
+                self.orientation.mirrored = !self.orientation.mirrored;
+                self.orientation.quarter_turns = (4 - self.orientation.quarter_turns + half) % 4;
+            }
+            b"clap" => return Err(FORMAT.unsupported("a clean aperture")),
+            b"auxC" | b"pixi" | b"pasp" => {}
+            _ if is_essential => {
+                return Err(FORMAT.unsupported("an essential property that is not known here"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_color(&mut self, bytes: &mut Bytes<'a>) -> Result<(), Error> {
+        match &bytes.array()? {
+            b"nclx" => {
+                // Values that are reserved read as "unspecified".
+                let mut number = || bytes.u16().map(|number| u8::try_from(number).unwrap_or(2));
+                let (primaries, transfer, matrix) = (number()?, number()?, number()?);
+                let is_full_range = bytes.u8()? & 0x80 != 0;
+                self.nclx = Some(Nclx { primaries, transfer, matrix, is_full_range });
+            }
+            b"prof" | b"rICC" => self.profile = Some(bytes.take(bytes.len())?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Pixels across and down.
+    pub(super) fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Whether all is there that must be.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.width == 0 || self.height == 0 {
+            return Err(FORMAT.corrupt("no width or no height"));
+        }
+        if self.bits == 0 {
+            return Err(FORMAT.corrupt("an item without a codec configuration"));
+        }
+        Ok(())
+    }
+}
