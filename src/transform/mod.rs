@@ -18,6 +18,8 @@ mod plan;
 mod probe;
 mod resize;
 mod trim;
+#[cfg(test)]
+mod samples;
 
 pub use error::Error;
 pub use operation::{

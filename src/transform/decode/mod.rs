@@ -134,3 +134,120 @@ fn to_srgb(
     // Some grey pictures carry an RGB profile.
     to_srgb(format, colored, profile, buffer)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::transform::pixels::Layout;
+    use crate::transform::probe::probe;
+    use crate::transform::samples;
+
+    /// As a caller does it.
+    fn run(source: &[u8], shrink: Shrink) -> Result<Pixels, Error> {
+        let probe = probe(source, true)?;
+        let pixels = decode(source, &probe, shrink, &mut Scratch::default())?;
+        let len = pixels.width as usize * pixels.height as usize * pixels.layout.channels();
+        assert_eq!(pixels.data.len(), len, "a picture is as long as it says");
+        assert!(pixels.layout == Layout::Rgb || probe.has_alpha, "alpha appears only where the probe said");
+        Ok(pixels)
+    }
+
+    #[test]
+    fn every_form_is_decoded_alike() {
+        for (name, source) in samples::all() {
+            let pixels = run(&source, Shrink::One).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let probe = probe(&source, true).unwrap();
+            assert_eq!((pixels.width, pixels.height), (probe.width, probe.height), "{name}");
+            if matches!(name, "gif" | "animated webp") {
+                continue;
+            }
+            let expected = if probe.has_alpha { samples::rgba() } else { samples::rgb() };
+            let (_, mean) = samples::difference(&pixels.data, &expected);
+            // Lossless WebP drops the colour of what is fully transparent.
+            let limit = if name.contains("png") { 0. } else if name.contains("lossless") { 0.1 } else { 4. };
+            assert!(mean <= limit, "{name} is off by {mean}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_ends_early_is_corrupt() {
+        for (name, source) in samples::all() {
+            let whole = run(&source, Shrink::One).unwrap();
+            for len in (0..source.len()).step_by(7) {
+                match run(&source[..len], Shrink::One) {
+                    Err(Error::Corrupt { .. }) => {}
+                    Err(Error::UnsupportedFormat) if len < 12 => {}
+                    // What is missing here lies behind the first frame, which is whole.
+                    Ok(pixels) if name == "gif" || name == "animated webp" => {
+                        assert_eq!(pixels, whole, "{name} at {len} of {}", source.len());
+                    }
+                    other => panic!("{name} at {len} of {}: {:?}", source.len(), other.map(|_| "decoded")),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_end_do_not_matter() {
+        for (name, mut source) in samples::all() {
+            let whole = run(&source, Shrink::One).unwrap();
+            source.extend(b"and something more");
+            assert_eq!(run(&source, Shrink::One).as_ref(), Ok(&whole), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failure_gives_the_buffer_back() {
+        let source = samples::plain_jpeg();
+        let probe = probe(&source, true).unwrap();
+        let mut scratch = Scratch::default();
+        let len = samples::rgb().len();
+        let buffer = scratch.take(len);
+        let place = buffer.as_ptr();
+        scratch.give(buffer);
+        decode(&source[..source.len() / 2], &probe, Shrink::One, &mut scratch).unwrap_err();
+        let again = scratch.take(len);
+        assert_eq!(again.as_ptr(), place, "the same memory serves again");
+    }
+
+    #[test]
+    fn memory_grows_with_the_picture_and_never_overflows() {
+        let source = samples::plain_jpeg();
+        let mut probe = probe(&source, true).unwrap();
+        (probe.width, probe.height) = (4000, 3000);
+        assert!(decode_memory(&probe, Shrink::One) > 36_000_000, "12 megapixels of RGB");
+        assert!(decode_memory(&probe, Shrink::Quarter) < 5_000_000, "a sixteenth of them");
+        probe.is_progressive = true;
+        assert!(decode_memory(&probe, Shrink::Eighth) > 36_000_000, "coefficients do not shrink");
+        for format in [SourceFormat::Jpeg, SourceFormat::Png, SourceFormat::Webp, SourceFormat::Gif, SourceFormat::Avif] {
+            let huge = Probe { format, width: u32::MAX, height: u32::MAX, components: 4, bits: 16, has_alpha: true, ..probe.clone() };
+            assert!(decode_memory(&huge, Shrink::Eighth) > 1 << 60, "{format:?} saturates");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1500))]
+        #[test]
+        fn damaged_sources_never_panic(
+            which in 0..12usize,
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            shrink in 0..4usize,
+        ) {
+            let (_, mut source) = SAMPLES.with(|samples| samples[which].clone());
+            for (at, value) in flips {
+                let at = at.index(source.len());
+                source[at] = value;
+            }
+            let shrink = [Shrink::One, Shrink::Half, Shrink::Quarter, Shrink::Eighth][shrink];
+            if probe(&source, true).is_ok_and(|probe| decode_memory(&probe, shrink) < 1 << 28) {
+                let _ = run(&source, shrink);
+            }
+        }
+    }
+
+    thread_local! {
+        static SAMPLES: Vec<(&'static str, Vec<u8>)> = samples::all();
+    }
+}
