@@ -179,3 +179,140 @@ fn format(probe: &Probe, target: Target) -> Format {
         Target::JpegOrPng => Format::Jpeg,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transform::operation::{Box2, Gravity, Region, Rotation};
+
+    const LIMITS: Limits = Limits { max_width: 2048, max_height: 1536, max_source_pixels: 50_000_000 };
+
+    fn probe(format: SourceFormat, width: u32, height: u32) -> Probe {
+        Probe {
+            format,
+            width,
+            height,
+            orientation: Orientation::default(),
+            has_alpha: false,
+            is_progressive: false,
+            components: 3,
+            bits: 8,
+        }
+    }
+
+    fn resize(width: u32, height: u32) -> Operations {
+        let size = Box2::Both(Size { width, height });
+        Operations { geometry: Geometry::Resize { size, fit: Fit::Inside }, ..Operations::default() }
+    }
+
+    fn planned(probe: &Probe, operations: &Operations) -> Plan {
+        plan(probe, operations, Target::Format(Format::Webp), &LIMITS).unwrap()
+    }
+
+    #[test]
+    fn jpegs_are_shrunk_while_decoding_as_sharp_does() {
+        let source = probe(SourceFormat::Jpeg, 4000, 3000);
+        let cases = [
+            (4000, Shrink::One),
+            (1900, Shrink::One),
+            (1667, Shrink::One),
+            (1333, Shrink::Half),
+            (1000, Shrink::Half),
+            (801, Shrink::Half),
+            (800, Shrink::Quarter),
+            (500, Shrink::Quarter),
+            (445, Shrink::Quarter),
+            (444, Shrink::Eighth),
+            (10, Shrink::Eighth),
+        ];
+        for (width, shrink) in cases {
+            let plan = planned(&source, &resize(width, 3000));
+            assert_eq!(plan.shrink, shrink, "4000 to {width}");
+        }
+    }
+
+    #[test]
+    fn the_ratio_of_the_cut_decides_not_that_of_the_source() {
+        let source = probe(SourceFormat::Jpeg, 4000, 3000);
+        let mut region = resize(500, 500);
+        region.region = Some(Region::Pixels { x: 0, y: 0, width: 1000, height: 1000 });
+        assert_eq!(planned(&source, &region).shrink, Shrink::One);
+        let size = Size { width: 300, height: 300 };
+        let crop =
+            Operations { geometry: Geometry::Crop { size, gravity: Gravity::Top }, ..Operations::default() };
+        assert_eq!(planned(&source, &crop).shrink, Shrink::Eighth, "3000 to 300 is 10");
+        let trim = Operations { trim: Some(Tolerance(10)), ..crop };
+        assert_eq!(planned(&source, &trim).shrink, Shrink::One, "unknown before the trim");
+        let fill = Operations {
+            geometry: Geometry::Resize {
+                size: Box2::Both(Size { width: 100, height: 2000 }),
+                fit: Fit::Fill,
+            },
+            ..Operations::default()
+        };
+        assert_eq!(planned(&source, &fill).shrink, Shrink::One, "the smaller ratio of the two");
+        let png = probe(SourceFormat::Png, 4000, 3000);
+        assert_eq!(planned(&png, &resize(100, 100)).shrink, Shrink::One, "only JPEG can");
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_picture_as_seen() {
+        let mut source = probe(SourceFormat::Jpeg, 4000, 3000);
+        source.orientation = Orientation { mirrored: false, quarter_turns: 1 };
+        let plan = planned(&source, &resize(800, 600));
+        assert_eq!(plan.size(), Size { width: 450, height: 600 });
+        let turned = Operations { rotate: Rotation::ThreeQuarters, ..resize(800, 600) };
+        assert_eq!(planned(&source, &turned).size(), Size { width: 800, height: 600 });
+        let region = Some(Region::Pixels { x: 0, y: 3000, width: 10, height: 2000 });
+        let plan = planned(&source, &Operations { region, ..Operations::default() });
+        assert_eq!(plan.size(), Size { width: 10, height: 1000 }, "clipped at 4000 seen rows");
+        assert_eq!(plan.area, Area { x: 3000.0, y: 2990.0, width: 1000.0, height: 10.0 });
+        assert_eq!((plan.corner.x, plan.corner.y), (3000.0, 2999.0), "seen upper left");
+    }
+
+    #[test]
+    fn formats_are_negotiated_with_the_source() {
+        let cases = [
+            (SourceFormat::Jpeg, false, Format::Jpeg),
+            (SourceFormat::Png, false, Format::Png),
+            (SourceFormat::Webp, true, Format::Png),
+            (SourceFormat::Gif, false, Format::Jpeg),
+        ];
+        for (format, has_alpha, expected) in cases {
+            let source = Probe { has_alpha, ..probe(format, 10, 10) };
+            let plan = plan(&source, &Operations::default(), Target::JpegOrPng, &LIMITS).unwrap();
+            assert_eq!(plan.format(), expected, "{format:?}, alpha {has_alpha}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_do() {
+        let source = probe(SourceFormat::Jpeg, 10_000, 5001);
+        let error = plan(&source, &Operations::default(), Target::JpegOrPng, &LIMITS);
+        assert_eq!(error, Err(Error::TooManyPixels { pixels: 50_010_000, limit: 50_000_000 }));
+        let region = Some(Region::Pixels { x: 100, y: 0, width: 1, height: 1 });
+        let operations = Operations { region, ..Operations::default() };
+        let error = plan(&probe(SourceFormat::Png, 100, 50), &operations, Target::JpegOrPng, &LIMITS);
+        assert_eq!(error, Err(Error::RegionOutside { width: 100, height: 50 }));
+    }
+
+    #[test]
+    fn no_format_is_given_a_side_that_it_cannot_hold() {
+        let limits = Limits { max_width: u32::MAX, max_height: u32::MAX, max_source_pixels: u64::MAX };
+        let source = probe(SourceFormat::Png, 100_000, 10);
+        for (format, side) in [(Format::Webp, 16_383), (Format::Jpeg, 65_500), (Format::Gif, 65_535)] {
+            let plan = plan(&source, &Operations::default(), Target::Format(format), &limits).unwrap();
+            assert_eq!(plan.size().width, side, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn memory_grows_with_the_work() {
+        let small = planned(&probe(SourceFormat::Png, 100, 100), &resize(50, 50)).memory_bytes();
+        let large = planned(&probe(SourceFormat::Png, 4000, 3000), &resize(50, 50)).memory_bytes();
+        assert!(large > small + 4000 * 3000 * 3, "{large} holds the decoded picture");
+        let trim = Operations { trim: Some(Tolerance(1)), ..resize(50, 50) };
+        let source = probe(SourceFormat::Png, 100, 100);
+        assert!(planned(&source, &trim).memory_bytes() >= small, "a bound, whatever is trimmed");
+    }
+}

@@ -2,16 +2,17 @@
 
 use ravif::{BitDepth, EncodedImage, Encoder, Img, MatrixCoefficients, PixelRange, RGBA8};
 
-use crate::transform::encode::{failed, quality};
+use crate::transform::encode::failed;
 use crate::transform::error::Error;
-use crate::transform::operation::{Format, Quality};
+use crate::transform::operation::Format;
 use crate::transform::pixels::{Layout, Pixels};
 
 /// rav1e's fastest. Slower ones cost three times as much for 20 % fewer bytes.
 const SPEED: u8 = 10;
 
-pub(super) fn encode(pixels: &Pixels, quality: Quality) -> Result<Vec<u8>, Error> {
-    let quality = quality::avif(quality);
+/// `quality` is ravif's, 1..=100.
+pub(super) fn encode(pixels: &Pixels, quality: f32) -> Result<Vec<u8>, Error> {
+    let quality = quality.clamp(1.0, 100.0);
     let encoder = Encoder::new()
         .with_quality(quality)
         .with_alpha_quality((quality * 1.25 + 2.0).min((quality + 100.0) / 2.0))

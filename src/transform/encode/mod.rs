@@ -30,8 +30,8 @@ pub(crate) fn encode(
     let bytes = match format {
         Format::Jpeg => jpeg::encode(&pixels, quality),
         Format::Png => png::encode(&pixels),
-        Format::Webp => webp::encode(&pixels, quality),
-        Format::Avif => avif::encode(&pixels, quality),
+        Format::Webp => webp::encode(&pixels, quality::webp(quality)),
+        Format::Avif => avif::encode(&pixels, quality::avif(quality)),
         Format::Gif => gif::encode(&pixels, scratch),
     };
     scratch.give(pixels.data);
@@ -89,4 +89,132 @@ fn name(format: Format) -> &'static str {
 /// An encoder's own words as our error.
 fn failed(format: Format) -> impl Fn(&dyn std::fmt::Display) -> Error {
     move |error| Error::Encode { format: name(format), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transform::pixels::Layout;
+
+    const FORMATS: [Format; 5] = [Format::Jpeg, Format::Png, Format::Webp, Format::Avif, Format::Gif];
+
+    /// Smooth in each channel, with a soft hole if there is alpha.
+    fn picture(width: u32, height: u32, layout: Layout) -> Pixels {
+        let data = (0..height)
+            .flat_map(|y| (0..width).map(move |x| (x, y)))
+            .flat_map(|(x, y)| {
+                [x * 255 / width, y * 255 / height, (x + y) * 2, x * 4].map(|n| n.min(255) as u8)
+            })
+            .collect::<Vec<u8>>()
+            .chunks(4)
+            .flat_map(|pixel| &pixel[..layout.channels()])
+            .copied()
+            .collect();
+        Pixels { width, height, layout, data }
+    }
+
+    fn encoded(pixels: Pixels, format: Format) -> Vec<u8> {
+        encode(pixels, format, Quality(80), &mut Scratch::default()).unwrap()
+    }
+
+    #[test]
+    fn every_format_starts_with_its_magic() {
+        for format in FORMATS {
+            for (width, height) in [(1, 1), (3, 2), (1, 40), (100, 75)] {
+                let bytes = encoded(picture(width, height, Layout::Rgb), format);
+                let expected: (usize, &[u8]) = match format {
+                    Format::Jpeg => (0, &[0xff, 0xd8, 0xff]),
+                    Format::Png => (0, b"\x89PNG\r\n\x1a\n"),
+                    Format::Webp => (8, b"WEBPVP8 "),
+                    Format::Avif => (4, b"ftypavif"),
+                    Format::Gif => (0, b"GIF89a"),
+                };
+                assert!(bytes[expected.0..].starts_with(expected.1), "{format:?} {width} x {height}");
+            }
+        }
+    }
+
+    #[test]
+    fn jpeg_and_png_carry_72_pixels_per_inch() {
+        let jpeg = encoded(picture(8, 8, Layout::Rgb), Format::Jpeg);
+        assert_eq!(&jpeg[6..18], b"JFIF\0\x01\x01\x01\x00\x48\x00\x48");
+        let png = encoded(picture(8, 8, Layout::Rgb), Format::Png);
+        let chunk = b"pHYs\0\0\x0b\x13\0\0\x0b\x13\x01";
+        assert!(png.windows(chunk.len()).any(|bytes| bytes == chunk), "pHYs in {png:?}");
+    }
+
+    #[test]
+    fn pixels_survive_where_the_format_is_lossless() {
+        for layout in [Layout::Rgb, Layout::Rgba] {
+            let pixels = picture(33, 17, layout);
+            let decoded = image::load_from_memory(&encoded(pixels.clone(), Format::Png)).unwrap();
+            assert_eq!(decoded.as_bytes(), pixels.data, "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn pixels_come_close_where_it_is_not() {
+        for format in [Format::Jpeg, Format::Webp, Format::Gif] {
+            let pixels = picture(64, 64, Layout::Rgb);
+            let bytes = encoded(pixels.clone(), format);
+            let decoded = if format == Format::Jpeg {
+                turbojpeg::decompress(&bytes, turbojpeg::PixelFormat::RGB).unwrap().pixels
+            } else {
+                image::load_from_memory(&bytes).unwrap().into_rgb8().into_raw()
+            };
+            let distance =
+                |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
+            let mean = distance(&decoded, &pixels.data) / pixels.data.len() as f64;
+            assert!(mean < 9.0, "{format:?} is off by {mean} on average");
+        }
+    }
+
+    #[test]
+    fn transparency_is_kept_where_the_format_has_it() {
+        for format in [Format::Png, Format::Webp, Format::Gif] {
+            let bytes = encoded(picture(100, 20, Layout::Rgba), format);
+            let decoded = image::load_from_memory(&bytes).unwrap().into_rgba8();
+            assert!(decoded.get_pixel(1, 1).0[3] < 10, "{format:?} is clear on the left");
+            assert_eq!(decoded.get_pixel(99, 1).0[3], 255, "{format:?} is opaque on the right");
+        }
+        let with = encoded(picture(100, 20, Layout::Rgba), Format::Avif);
+        assert!(with.windows(4).any(|bytes| bytes == b"auxC"), "AVIF has an alpha plane");
+    }
+
+    #[test]
+    fn a_gif_of_dark_pixels_has_no_holes() {
+        let mut pixels = picture(128, 128, Layout::Rgba);
+        for (i, pixel) in pixels.data.chunks_mut(4).enumerate() {
+            let dark = (i % 40) as u8;
+            pixel.copy_from_slice(&[dark, dark / 2, (i / 128 % 37) as u8, if i < 64 { 0 } else { 255 }]);
+        }
+        let decoded = image::load_from_memory(&encoded(pixels, Format::Gif)).unwrap().into_rgba8();
+        let clear = decoded.pixels().filter(|pixel| pixel.0[3] == 0).count();
+        assert_eq!(clear, 64, "only what was transparent is");
+    }
+
+    #[test]
+    fn sizes_that_a_format_cannot_hold_are_refused() {
+        for (width, height, len) in [(0, 1, 0), (1, 0, 0), (65_536, 1, 65_536 * 3), (2, 2, 11), (2, 2, 13)] {
+            for format in FORMATS {
+                let pixels = Pixels { width, height, layout: Layout::Rgb, data: vec![0; len] };
+                let result = encode(pixels, format, Quality(80), &mut Scratch::default());
+                assert!(
+                    matches!(result, Err(Error::Encode { .. })),
+                    "{format:?} {width} x {height} in {len}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn quality_changes_the_size_everywhere() {
+        for format in [Format::Jpeg, Format::Webp, Format::Avif] {
+            let sizes = [1, 30, 80, 100].map(|quality| {
+                let pixels = picture(128, 96, Layout::Rgb);
+                encode(pixels, format, Quality(quality), &mut Scratch::default()).unwrap().len()
+            });
+            assert!(sizes.is_sorted() && sizes[0] < sizes[3], "{format:?} {sizes:?}");
+        }
+    }
 }

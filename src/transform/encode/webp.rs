@@ -8,16 +8,17 @@ use libwebp_sys::{
     WebPPicture, WebPPictureFree, WebPPictureImportRGB, WebPPictureImportRGBA, WebPValidateConfig,
 };
 
-use crate::transform::encode::{failed, quality};
+use crate::transform::encode::failed;
 use crate::transform::error::Error;
-use crate::transform::operation::{Format, Quality};
+use crate::transform::operation::Format;
 use crate::transform::pixels::{Layout, Pixels};
 
 /// libwebp's effort, 0..=6.
 const METHOD: i32 = 2;
 
-pub(super) fn encode(pixels: &Pixels, quality: Quality) -> Result<Vec<u8>, Error> {
-    let config = config(quality::webp(quality)).ok_or_else(|| failed(Format::Webp)(&"bad configuration"))?;
+/// `quality` is libwebp's, 0..=100.
+pub(super) fn encode(pixels: &Pixels, quality: f32) -> Result<Vec<u8>, Error> {
+    let config = config(quality).ok_or_else(|| failed(Format::Webp)(&"bad configuration"))?;
     let mut picture = Picture::import(pixels)?;
     let mut writer = Writer::new();
     picture.0.writer = Some(WebPMemoryWrite);
