@@ -32,25 +32,26 @@ impl FormatClass {
     /// The class of a client by its `Accept` lines, several counting as one list.
     ///
     /// AVIF and WebP have to be named with a quality above 0; `*/*` and `image/*` allow JPEG and PNG
-    /// only, because clients send them that cannot show anything newer. No header, an empty one, and
-    /// one in which nothing is readable allow JPEG and PNG. An element with a malformed quality is
-    /// ignored; a refusal (`q=0`) beats a repetition; parameters other than `q` are skipped.
+    /// only, because clients send them that cannot show anything newer. A header that asks for nothing
+    /// (none, empty, unreadable, or only refusals of other formats) allows JPEG and PNG. An element
+    /// with a malformed quality is ignored; a refusal (`q=0`) beats a repetition; parameters other
+    /// than `q` are skipped.
     ///
     /// # Errors
     /// [`NotAcceptable`] if something was named, but nothing of ours.
     pub fn negotiate<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, NotAcceptable> {
         let mut named = Named::default();
-        let mut is_readable = false;
+        let mut is_selective = false;
         for element in lines.into_iter().flat_map(|line| elements(line, b',')) {
             let Some((range, is_accepted)) = media_range(element) else { continue };
-            is_readable = true;
+            is_selective |= is_accepted;
             if let Some(index) = RANGES.iter().position(|known| known.eq_ignore_ascii_case(range)) {
                 named[index] = Some(is_accepted && named[index] != Some(false));
             }
         }
         let [avif, webp, jpeg, png, any_image, anything] = named;
         // The most specific range that matches decides.
-        let is_plain = |exact: Option<bool>| exact.or(any_image).or(anything).unwrap_or(!is_readable);
+        let is_plain = |exact: Option<bool>| exact.or(any_image).or(anything).unwrap_or(!is_selective);
         match (avif, webp) {
             (Some(true), _) => Ok(Self::Avif),
             (_, Some(true)) => Ok(Self::Webp),
@@ -132,15 +133,17 @@ mod tests {
     fn quality_values_decide_what_is_acceptable() {
         use FormatClass::{Avif, JpegOrPng, Webp};
         let cases = [
-            ("image/avif;q=0", Err(NotAcceptable)),
+            ("image/avif;q=0", Ok(JpegOrPng)),
             ("image/avif;q=0, */*", Ok(JpegOrPng)),
             ("image/avif;q=0.000,image/webp;q=0.001", Ok(Webp)),
             ("image/avif;q=0,image/avif,image/avif;q=1", Err(NotAcceptable)),
-            ("image/avif;q=2, image/webp;q=0.1234, image/*;q=, */*;q=0.", Ok(JpegOrPng)),
+            ("image/avif;q=0,image/avif,image/png", Ok(JpegOrPng)),
+            ("image/avif;q=2, image/webp;q=0.1234, image/*;q=, */*;q=.5", Ok(JpegOrPng)),
             ("image/jpeg;q=0, image/*", Ok(JpegOrPng)),
             ("image/jpeg;q=0, image/png;q=0, image/*, */*", Err(NotAcceptable)),
             ("image/*;q=0, */*", Err(NotAcceptable)),
             ("*/*;q=0", Err(NotAcceptable)),
+            ("*/*;q=0.", Err(NotAcceptable)),
             ("text/html", Err(NotAcceptable)),
             ("image/gif", Err(NotAcceptable)),
             ("image/avifx, image/jpeg", Ok(JpegOrPng)),

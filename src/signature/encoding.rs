@@ -1,5 +1,4 @@
 //! Base64 as signatures carry it in URLs, and the HMACs that it carries.
-#![allow(dead_code)]
 
 use std::borrow::Cow;
 
@@ -12,8 +11,6 @@ use hmac::Mac;
 use percent_encoding::percent_decode_str;
 use sha1::Sha1;
 use sha2::Sha256;
-
-use crate::setting::Secret;
 
 /// Which alphabets a signature may be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +27,8 @@ pub(super) fn hmac_sha256(secret: &[u8], parts: &[&str]) -> Hmac<Sha256> {
 }
 
 /// An HMAC-SHA1 that has read these parts.
-pub(super) fn hmac_sha1(secret: &Secret, parts: &[&str]) -> Hmac<Sha1> {
-    fed(secret.expose().as_bytes(), parts)
+pub(super) fn hmac_sha1(secret: &[u8], parts: &[&str]) -> Hmac<Sha1> {
+    fed(secret, parts)
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]

@@ -52,3 +52,22 @@ impl Seal {
         Ok(Verified::new(variant, None, Proof::Seal))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seal_carries_proof_of_one_path() {
+        let variant = Variant::parse("/media/a%20b.jpg?resize=300,&format=webp").expect("a variant");
+        let verified = Verified::new(variant, Some(1), Proof::ApiKey);
+        let seal = Seal::new([7; 32]);
+        let Sealed { path, seal: proof } = seal.seal(&verified);
+        let opened = seal.open(&path, &proof).expect("it is ours");
+        assert_eq!((opened.value(), opened.proof()), (verified.value(), &Proof::Seal));
+        for (path, proof) in [("/media/a.jpg", &*proof), (&path, ""), (&path, "AAAA"), (&path, &proof[1..])] {
+            assert_eq!(seal.open(path, proof), Err(Error::Bad(Flaw::Seal)), "{path} {proof}");
+        }
+        assert_eq!(Seal::new([8; 32]).open(&path, &proof), Err(Error::Bad(Flaw::Seal)), "another edge's");
+    }
+}
