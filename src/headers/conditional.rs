@@ -140,3 +140,116 @@ fn cut_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
 fn is_etag_byte(byte: u8) -> bool {
     byte != b'"' && (byte.is_ascii_graphic() || byte >= 0x80)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+    const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+
+    fn validators(etag: &str) -> Validators {
+        Validators { etag: EntityTag::parse(etag.as_bytes()), last_modified: date(DATE.as_bytes()) }
+    }
+
+    fn is_304(etag: &str, if_none_match: &[&str], if_modified_since: Option<&str>) -> bool {
+        let lines = if_none_match.iter().map(|line| line.as_bytes());
+        validators(etag).is_not_modified(lines, if_modified_since.map(str::as_bytes))
+    }
+
+    #[test]
+    fn rfc9110_8_8_3_entity_tags() {
+        for (text, is_weak) in
+            [("\"xyzzy\"", false), ("W/\"xyzzy\"", true), ("\"\"", false), (" \"a,b\\\" ", false)]
+        {
+            let tag = EntityTag::parse(text.as_bytes()).expect(text);
+            assert_eq!((tag.is_weak(), tag.to_string().as_str()), (is_weak, text.trim()), "{text}");
+        }
+        for bad in
+            ["", "xyzzy", "\"a", "a\"", "w/\"a\"", "W/ \"a\"", "\"a\"b", "\"a b\"", "\"a\", \"b\"", "W/"]
+        {
+            assert_eq!(EntityTag::parse(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(EntityTag::strong("abc").map(|tag| tag.to_string()).as_deref(), Some("\"abc\""));
+        assert_eq!(EntityTag::strong("a\"b"), None);
+    }
+
+    #[test]
+    fn rfc9110_8_8_3_2_comparison() {
+        let tag = |text: &str| EntityTag::parse(text.as_bytes()).expect(text);
+        let table = [
+            ("W/\"1\"", "W/\"1\"", false, true),
+            ("W/\"1\"", "W/\"2\"", false, false),
+            ("W/\"1\"", "\"1\"", false, true),
+            ("\"1\"", "\"1\"", true, true),
+        ];
+        for (a, b, strongly, weakly) in table {
+            assert_eq!(tag(a).matches_strongly(&tag(b)), strongly, "{a} {b}");
+            assert_eq!(tag(a).matches_weakly(&tag(b)), weakly, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn rfc9110_13_1_2_if_none_match() {
+        for good in
+            ["\"1\"", "W/\"1\"", "*", "\"0\", \"1\"", "\"a,b\" ,,W/\"1\"", "\"0\" \"1\"", "\"1\", garbage"]
+        {
+            assert!(is_304("\"1\"", &[good], None), "{good}");
+        }
+        for other in ["", "\"2\"", "1", "garbage, \"1\"", "\"1", "\"*\""] {
+            assert!(!is_304("\"1\"", &[other], None), "{other:?}");
+        }
+        assert!(is_304("W/\"1\"", &["\"0\"", "\"1\""], None), "several lines are one list");
+        assert!(!is_304("\"1\"", &["\"2\""], Some(DATE)), "If-Modified-Since does not count beside it");
+    }
+
+    #[test]
+    fn rfc9110_13_1_3_if_modified_since() {
+        assert!(is_304("\"1\"", &[], Some(DATE)));
+        assert!(is_304("\"1\"", &[], Some(LATER)));
+        assert!(is_304("\"1\"", &[], Some("Sunday, 06-Nov-94 08:49:37 GMT")), "the older forms");
+        assert!(!is_304("\"1\"", &[], Some(EARLIER)));
+        assert!(!is_304("\"1\"", &[], Some("yesterday")));
+        assert!(!is_304("\"1\"", &[], None));
+    }
+
+    #[test]
+    fn rfc9110_13_1_5_if_range() {
+        let meets = |etag: &str, if_range: &str| validators(etag).meets_if_range(if_range.as_bytes());
+        assert!(meets("\"1\"", "\"1\""));
+        assert!(meets("\"1\"", DATE));
+        for (etag, if_range) in [
+            ("\"1\"", "\"2\""),
+            ("\"1\"", "W/\"1\""),
+            ("W/\"1\"", "W/\"1\""),
+            ("\"1\"", LATER),
+            ("\"1\"", EARLIER),
+            ("\"1\"", ""),
+        ] {
+            assert!(!meets(etag, if_range), "{etag} {if_range}");
+        }
+        assert!(!Validators::default().meets_if_range(b"\"1\""), "nothing is known of the representation");
+    }
+
+    #[test]
+    fn dates_outside_http_are_none() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(http_date(epoch - Duration::from_secs(1)), None);
+        assert_eq!(http_date(epoch + Duration::from_secs(253_402_300_800)), None);
+        let shown = http_date(epoch + Duration::from_millis(784_111_777_999)).map(|date| date.to_string());
+        assert_eq!(shown.as_deref(), Some(DATE), "to the second");
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_do_no_harm(value in prop::collection::vec(any::<u8>(), 0..200)) {
+            let known = validators("\"1\"");
+            known.is_not_modified([&value[..]], None);
+            known.is_not_modified([], Some(&value));
+            known.meets_if_range(&value);
+        }
+    }
+}

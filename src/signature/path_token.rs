@@ -119,7 +119,8 @@ pub(super) fn verify(
 fn opens(kinds: Kinds, request: &MediaRequest) -> Result<(), Flaw> {
     let is_original = request.work == Work::Original;
     let kind = if is_original { original_kind(request) } else { 'i' };
-    if !kinds.has(kind) && !(is_original && kinds.has('o')) {
+    let is_open = kinds.has(kind) || (is_original && kinds.has('o'));
+    if !is_open {
         return Err(Flaw::TokenKind(kind));
     }
     match request.delivery {

@@ -235,3 +235,26 @@ pub(super) static TABLE: [OptionRow; 14] = [
         print: print::nothing,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_row_for_each_option() {
+        let table = options_table();
+        assert_eq!(table.lines().count(), TABLE.len() + 2);
+        for (row, line) in TABLE.iter().zip(table.lines().skip(2)) {
+            assert!(line.starts_with(&format!("| `{}` | {} |", row.name, row.allowed)), "{line}");
+            assert_eq!(line.matches('|').count(), 6, "no cell may hold a bar: {line}");
+        }
+    }
+
+    #[test]
+    fn an_option_has_one_row_and_is_not_also_announced() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert!(TABLE[..index].iter().all(|other| other.name != row.name), "{} is there twice", row.name);
+            assert_eq!(is_announced(row.name), None, "{} is offered", row.name);
+        }
+    }
+}
