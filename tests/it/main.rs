@@ -1,0 +1,6 @@
+//! Everything that needs servers around Kinora: one binary, one module per subject.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
+
+mod origin;
+mod support;

@@ -1,0 +1,214 @@
+//! A web server with objects in memory that does as it is told, faults included.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use http::header::{self, HeaderMap, HeaderName};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use percent_encoding::percent_decode_str;
+use tokio::sync::oneshot;
+
+use crate::support::server::{Reply, Server};
+
+/// When every object was last changed.
+pub(crate) const LAST_MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// What one request meets instead of a proper answer.
+pub(crate) enum Fault {
+    /// The connection is closed without an answer.
+    Refuse,
+    /// No answer until the sender is dropped.
+    Hold(oneshot::Receiver<()>),
+    /// So many bytes of the body, the others when the sender is dropped.
+    HoldAfter(usize, oneshot::Receiver<()>),
+    /// This status with this body.
+    Status(u16, &'static str),
+    /// The body breaks off after so many bytes.
+    Cut(usize),
+    /// One more byte is announced than comes.
+    Longer,
+    /// The whole object, whatever part was asked.
+    IgnoreRange,
+    /// A proper part, but not the one that was asked.
+    OtherPart,
+    /// Conditions are ignored.
+    IgnoreConditions,
+    /// Another entity tag than before.
+    OtherTag,
+    /// The answer has these headers besides.
+    Headers(&'static [(&'static str, &'static str)]),
+    /// A redirect to this place.
+    Redirect(String),
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+}
+
+/// A running server.
+pub(crate) struct HttpOrigin {
+    server: Server,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: HashMap<String, Bytes>,
+    faults: VecDeque<Fault>,
+    seen: Vec<Seen>,
+}
+
+impl HttpOrigin {
+    pub(crate) fn start() -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = state.clone();
+        let server = Server::start(move |request| answer(shared.clone(), request));
+        Self { server, state }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Stores an object under `/key`.
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+        self.lock().objects.insert(format!("/{key}"), Bytes::copy_from_slice(bytes));
+    }
+
+    /// The next request without a fault of its own meets this one.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.lock().faults.push_back(fault);
+    }
+
+    /// Every request so far.
+    pub(crate) fn requests(&self) -> Vec<Seen> {
+        self.lock().seen.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic")
+    }
+}
+
+async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Reply {
+    let (parts, _) = request.into_parts();
+    let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+    let seen = Seen { method: parts.method, path, headers: parts.headers };
+    let (object, mut fault) = {
+        let mut state = state.lock().expect("no panic");
+        state.seen.push(seen.clone());
+        (state.objects.get(&seen.path).cloned(), state.faults.pop_front())
+    };
+    let status = |status: u16| Response::builder().status(status);
+    match fault.take() {
+        Some(Fault::Refuse) => return None,
+        Some(Fault::Status(code, body)) => return status(code).body(Body::from(body)).ok(),
+        Some(Fault::Redirect(to)) => {
+            return status(302).header(header::LOCATION, to).body(Body::empty()).ok();
+        }
+        Some(Fault::Hold(gate)) => drop(gate.await),
+        other => fault = other,
+    }
+    match object {
+        Some(object) => Some(object_answer(&object, &seen, fault)),
+        None => status(404).body(Body::from("not here")).ok(),
+    }
+}
+
+fn object_answer(object: &Bytes, seen: &Seen, fault: Option<Fault>) -> Response<Body> {
+    let etag = match fault {
+        Some(Fault::OtherTag) => "\"other\"".to_owned(),
+        _ => entity_tag(object),
+    };
+    let head = Response::builder()
+        .header(header::ETAG, &etag)
+        .header(header::LAST_MODIFIED, LAST_MODIFIED)
+        .header(header::CONTENT_TYPE, "text/plain");
+    let asked = |name: HeaderName| seen.headers.get(name).and_then(|value| value.to_str().ok());
+    if !matches!(fault, Some(Fault::IgnoreConditions)) {
+        if asked(header::IF_MATCH).is_some_and(|tag| tag != etag) {
+            return head.status(412).body(Body::empty()).expect("a response");
+        }
+        if asked(header::IF_NONE_MATCH).is_some_and(|list| list.contains(&etag))
+            || asked(header::IF_MODIFIED_SINCE) == Some(LAST_MODIFIED)
+        {
+            return head.status(304).body(Body::empty()).expect("a response");
+        }
+    }
+    let range = asked(header::RANGE).filter(|_| !matches!(fault, Some(Fault::IgnoreRange)));
+    let length = object.len();
+    let (head, mut bytes) = match range.map(|text| part(text, length)) {
+        None => (head, object.clone()),
+        Some(None) => {
+            let head = head.status(416).header(header::CONTENT_RANGE, format!("bytes */{length}"));
+            return head.body(Body::empty()).expect("a response");
+        }
+        Some(Some((first, last))) => {
+            let shift = usize::from(matches!(fault, Some(Fault::OtherPart)));
+            let (first, last) = (first + shift, last + shift);
+            let range = format!("bytes {first}-{last}/{length}");
+            (head.status(206).header(header::CONTENT_RANGE, range), object.slice(first..=last))
+        }
+    };
+    let announced = bytes.len() + usize::from(matches!(fault, Some(Fault::Longer)));
+    let mut head = head.header(header::CONTENT_LENGTH, announced);
+    let body = match fault {
+        _ if seen.method == Method::HEAD => Body::empty(),
+        Some(Fault::Cut(length)) => broken(bytes.split_to(length)),
+        Some(Fault::Longer) => broken(bytes),
+        Some(Fault::HoldAfter(length, gate)) => {
+            let first = stream::iter([Ok::<_, std::io::Error>(bytes.split_to(length))]);
+            Body::from_stream(first.chain(stream::once(async move {
+                let _ = gate.await;
+                Ok(bytes)
+            })))
+        }
+        Some(Fault::Headers(more)) => {
+            for (name, value) in more {
+                head = head.header(*name, *value);
+            }
+            Body::from(bytes)
+        }
+        _ => Body::from(bytes),
+    };
+    head.body(body).expect("a response")
+}
+
+/// These bytes, then the end of the connection.
+fn broken(bytes: Bytes) -> Body {
+    let end = Err(std::io::Error::other("cut on purpose"));
+    // The pause lets the bytes reach the socket before the connection is dropped.
+    let end = stream::once(async {
+        tokio::task::yield_now().await;
+        end
+    });
+    Body::from_stream(stream::iter([Ok(bytes)]).chain(end))
+}
+
+fn part(text: &str, length: usize) -> Option<(usize, usize)> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let end = length.checked_sub(1)?;
+    let (first, last) = match (first.parse::<usize>(), last.parse::<usize>()) {
+        (Ok(first), Ok(last)) => (first, last.min(end)),
+        (Ok(first), Err(_)) => (first, end),
+        (Err(_), Ok(0)) => return None,
+        (Err(_), Ok(count)) => (length.saturating_sub(count), end),
+        (Err(_), Err(_)) => return None,
+    };
+    (first <= last).then_some((first, last))
+}
+
+fn entity_tag(object: &Bytes) -> String {
+    let mut hasher = DefaultHasher::new();
+    object.hash(&mut hasher);
+    format!("\"{:x}\"", hasher.finish())
+}
