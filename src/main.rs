@@ -1,3 +1,7 @@
 //! The `kinora` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kinora::cli::run()
+}

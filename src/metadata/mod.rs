@@ -1,1 +1,65 @@
-//! (to be written)
+//! The catalogue: facts that must outlive the process. Today the keys; SQLite holds them.
+//!
+//! [`Catalog`] is the face; what speaks SQL is in a folder for each database, so that another one
+//! can stand beside `sqlite/` without its users noticing.
+
+mod config;
+mod key;
+mod sqlite;
+
+pub use config::Config;
+pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
+pub use sqlite::Catalog;
+
+/// Why the catalogue could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address names no kind of catalogue that we know.
+    #[error("catalog.url is not sqlite:PATH")]
+    UnknownUrl,
+    /// The file is from a newer version of this program, which would misunderstand it.
+    #[error("the catalogue has schema {found}, this program knows {known}: use a newer kinora")]
+    NewerSchema {
+        /// Number of the newest migration in the file.
+        found: i64,
+        /// Number of the newest migration that we have.
+        known: i64,
+    },
+    /// Bringing the schema up to date failed.
+    #[error("the catalogue's schema cannot be brought up to date: {0}")]
+    Migration(String),
+    /// There is a key of this id, active or revoked.
+    #[error("there already is a key {0}")]
+    DuplicateId(String),
+    /// Another key has the same secret, so that requests could not tell the two apart.
+    #[error("another key has the same secret")]
+    DuplicateSecret,
+    /// No active key of this id.
+    #[error("there is no active key {0}")]
+    NoSuchKey(String),
+    /// A value of a new key breaks a rule.
+    #[error("{what} {rule}")]
+    InvalidKey {
+        /// Which value.
+        what: &'static str,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// A row does not hold what the schema promises.
+    #[error("the catalogue is damaged: {0}")]
+    Damaged(String),
+    /// No random numbers from the system.
+    #[error("the system gives no random numbers: {0}")]
+    NoRandomness(getrandom::Error),
+    /// The file or its directory.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The database.
+    #[error("the catalogue cannot be read or written: {0}")]
+    Database(#[from] sqlx::Error),
+}
