@@ -17,7 +17,7 @@ setup: ## install what building needs and this machine lacks
 	@.ci/setup
 
 run: setup ## start Kinora with its embedded settings; ARGS="--config my.toml" adds to them
-	cargo run -- serve $(ARGS)
+	cargo run --bin kinora -- serve $(ARGS)
 
 # Doc examples first, the integration tests last, and all of them even if one fails. The closing line
 # sums what the runner reported; a run that executed nothing is a failure.
