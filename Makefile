@@ -39,7 +39,7 @@ lint: setup ## clippy on every target, warnings denied
 	cargo clippy --all-targets -- -D warnings
 
 docs: setup ## build the documentation, warnings denied
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 deny: ## licences, banned crates and sources of all dependencies
 	.ci/deny --locked check bans licenses sources
