@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, Problems};
 use crate::metadata;
 use crate::metadata::Catalog;
+use crate::server;
 
 /// Self-hosted edge image and video proxy: resize, negotiate, sign and cache.
 #[derive(Parser)]
@@ -33,7 +34,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Start everything in one process (what `kinora` alone does)
-    Serve,
+    Serve {
+        /// Take the sockets over from the running server (send it SIGQUIT afterwards)
+        #[arg(long)]
+        upgrade: bool,
+    },
     /// Read the settings and name every problem
     Check,
     /// Make, list and revoke keys
@@ -51,16 +56,16 @@ enum Error {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
-    Arguments(String),
+    Server(#[from] server::Error),
 }
 
 /// Runs the command that the arguments of the process ask for.
 pub fn run() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
     let file = config.as_deref();
-    let outcome = match command.unwrap_or(Command::Serve) {
+    let outcome = match command.unwrap_or(Command::Serve { upgrade: false }) {
         Command::Check => return check::run(file),
-        Command::Serve => load(file).and_then(serve::run),
+        Command::Serve { upgrade } => load(file).and_then(|config| serve::run(&config, upgrade)),
         Command::Key(command) => load(file).and_then(|config| key::run(&config, command)),
     };
     match outcome {

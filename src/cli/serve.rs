@@ -2,8 +2,8 @@
 
 use crate::cli::Error;
 use crate::config::Config;
+use crate::server;
 
-pub(super) fn run(config: Config) -> Result<(), Error> {
-    config.data.prepare()?;
-    Err(Error::Arguments("serving is wired in server::run".to_owned()))
+pub(super) fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
+    Ok(server::run(config, upgrade)?)
 }

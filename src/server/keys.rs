@@ -9,27 +9,24 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::first_start::{Welcome, first_start};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::{ActiveKey, Catalog};
 use crate::server::{Error, system};
-use crate::signature::KeyRing;
+use crate::signature::{KeyRing, SigningKey};
 
 /// A key made or revoked by another process counts within this time: one cheap question each.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Opens the catalogue, makes the first keys if there are none, and reads them all.
-pub(super) fn prepare(config: &Config) -> Result<(KeyRing, Option<Welcome>), Error> {
+pub(super) fn prepare(config: &Config) -> Result<KeyRing, Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("a thread"))?;
     runtime.block_on(async {
         let catalog = Catalog::open(&config.catalog, &config.data.dir).await?;
-        let welcome =
-            first_start(config, &catalog).await.map_err(|error| Error::FirstStart(error.to_string()))?;
         let ring = ring(&catalog).await?;
         catalog.close().await;
-        Ok((ring, welcome))
+        Ok(ring)
     })
 }
 
@@ -38,8 +35,10 @@ async fn ring(catalog: &Catalog) -> Result<KeyRing, metadata::Error> {
     let mut api = Vec::new();
     for key in catalog.active_keys().await? {
         match key {
-            ActiveKey::Signing(key) => signing.push(key),
-            ActiveKey::Api { hash, .. } => api.push(hash),
+            ActiveKey::Signing { access_id, secret, sha1 } => {
+                signing.push(SigningKey { access_id, secret, sha1 })
+            }
+            ActiveKey::Api { secret_sha256, .. } => api.push(secret_sha256),
             // Uploads are not served here.
             ActiveKey::Upload { .. } => {}
         }

@@ -29,7 +29,6 @@ use pingora::services::listening;
 use crate::api::{Admin, Internal, admin_routes, internal_routes};
 use crate::cache::{Memory, Policy};
 use crate::config::Config;
-use crate::metadata::Catalog;
 use crate::origin::Origin;
 use crate::proxy::{Cors, Edge, Front, FrontLimits};
 use crate::render::Renderer;
@@ -70,7 +69,7 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
     /// No random numbers.
     #[error("the system gives no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
+    Random(getrandom::Error),
     /// The first start.
     #[error("{0}")]
     FirstStart(String),
@@ -87,15 +86,12 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     start_log(&config.log);
     config.data.prepare().map_err(system("data.dir"))?;
     let run_dir = internal::run_dir(&config.data.dir)?;
-    let (ring, welcome) = keys::prepare(config)?;
+    let ring = keys::prepare(config)?;
     let parts = Parts::new(config, ring)?;
     let public = listener::bind(config.server.listen)?;
     let tls = config.server.tls.is_on().then(|| listener::bind(config.server.tls.listen)).transpose()?;
     let admin = listener::bind(config.admin.listen)?;
     announce(&public, tls.as_ref(), &admin)?;
-    if let Some(welcome) = welcome {
-        say(&welcome.text(&format!("http://{}", local(&public)?)))?;
-    }
 
     let mut server =
         Server::new_with_opt_and_conf(Opt { upgrade, ..Opt::default() }, server_conf(config, &run_dir));
@@ -127,7 +123,7 @@ impl Parts {
         let renderer = Renderer::new(Arc::clone(&origin), &config.render, &config.image)
             .map_err(system("render threads"))?;
         let mut secret = [0; 32];
-        getrandom::fill(&mut secret)?;
+        getrandom::fill(&mut secret).map_err(Error::Random)?;
         Ok(Self {
             origin,
             renderer: Arc::new(renderer),

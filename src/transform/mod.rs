@@ -17,9 +17,9 @@ mod pixels;
 mod plan;
 mod probe;
 mod resize;
-mod trim;
 #[cfg(test)]
 mod samples;
+mod trim;
 
 pub use error::Error;
 pub use operation::{

@@ -29,7 +29,7 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub(crate) probe: Probe,
-    pub(crate) shrink: Shrink,
+    pub(in crate::transform) shrink: Shrink,
     /// The region to work on, in whole stored pixels.
     pub(crate) area: Area,
     /// The pixel at the upper left of the oriented region, in stored pixels.

@@ -1,7 +1,9 @@
 //! Small sources of every form, made with encoders, for the tests of probing and decoding.
 
 use avif_serialize::constants::MatrixCoefficients;
-use moxcms::{ColorProfile, DataColorSpace, LutDataType, LutStore, LutType, LutWarehouse, Matrix3d, ProfileClass};
+use moxcms::{
+    ColorProfile, DataColorSpace, LutDataType, LutStore, LutType, LutWarehouse, Matrix3d, ProfileClass,
+};
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 use crate::transform::probe::tiff;
@@ -22,7 +24,9 @@ pub(in crate::transform) fn rgba() -> Vec<u8> {
 /// A picture of any samples; both coordinates go from 0 to 255.
 pub(in crate::transform) fn picture(pixel: impl Fn(u8, u8) -> Vec<u8>) -> Vec<u8> {
     let share = |at: u32, of: u32| (at * 255 / (of - 1)) as u8;
-    (0..HEIGHT).flat_map(|y| (0..WIDTH).flat_map(|x| pixel(share(x, WIDTH), share(y, HEIGHT))).collect::<Vec<_>>()).collect()
+    (0..HEIGHT)
+        .flat_map(|y| (0..WIDTH).flat_map(|x| pixel(share(x, WIDTH), share(y, HEIGHT))).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The largest and the mean difference of two buffers.
@@ -33,7 +37,12 @@ pub(in crate::transform) fn difference(a: &[u8], b: &[u8]) -> (u8, f64) {
 }
 
 /// A JPEG of any samples.
-pub(in crate::transform) fn jpeg(format: PixelFormat, pixels: &[u8], subsampling: Subsamp, is_progressive: bool) -> Vec<u8> {
+pub(in crate::transform) fn jpeg(
+    format: PixelFormat,
+    pixels: &[u8],
+    subsampling: Subsamp,
+    is_progressive: bool,
+) -> Vec<u8> {
     let (width, height) = (WIDTH as usize, HEIGHT as usize);
     let mut compressor = Compressor::new().unwrap();
     compressor.set_quality(95).unwrap();
@@ -91,7 +100,10 @@ pub(in crate::transform) fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8
 
 fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 })
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 },
+        )
     })
 }
 
@@ -144,7 +156,13 @@ pub(in crate::transform) fn plain_webp() -> Vec<u8> {
 }
 
 /// The content of a frame chunk.
-pub(in crate::transform) fn webp_frame(left: u32, top: u32, width: u32, height: u32, chunks: &[u8]) -> Vec<u8> {
+pub(in crate::transform) fn webp_frame(
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+    chunks: &[u8],
+) -> Vec<u8> {
     let numbers = [left / 2, top / 2, width - 1, height - 1, 100];
     let mut content: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()[..3].to_vec()).collect();
     content.push(0);
@@ -175,11 +193,17 @@ fn av1_of<T: rav1e::prelude::Pixel>(form: Av1, plane: impl Fn(usize, u8, u8) -> 
     settings.still_picture = true;
     settings.quantizer = 20;
     settings.pixel_range = if form.is_full_range { PixelRange::Full } else { PixelRange::Limited };
-    let mut context: Context<T> = Config::new().with_encoder_config(settings).with_threads(1).new_context().unwrap();
+    let mut context: Context<T> =
+        Config::new().with_encoder_config(settings).with_threads(1).new_context().unwrap();
     let mut frame = context.new_frame();
     for (number, target) in frame.planes.iter_mut().enumerate() {
         let (xdec, ydec) = (target.cfg.xdec, target.cfg.ydec);
-        for (y, row) in target.mut_slice(Default::default()).rows_iter_mut().enumerate().take(HEIGHT.div_ceil(1 << ydec) as usize) {
+        for (y, row) in target
+            .mut_slice(Default::default())
+            .rows_iter_mut()
+            .enumerate()
+            .take(HEIGHT.div_ceil(1 << ydec) as usize)
+        {
             for (x, sample) in row.iter_mut().enumerate().take(WIDTH.div_ceil(1 << xdec) as usize) {
                 let share = |at: usize, of: u32| (at * 255 / (of as usize - 1)).min(255) as u8;
                 let value = plane(number, share(x << xdec, WIDTH), share(y << ydec, HEIGHT));
@@ -199,7 +223,12 @@ fn av1_of<T: rav1e::prelude::Pixel>(form: Av1, plane: impl Fn(usize, u8, u8) -> 
 }
 
 /// An AVIF with the matrix of BT.601.
-pub(in crate::transform) fn avif(form: Av1, color: &[u8], alpha: Option<&[u8]>, matrix: MatrixCoefficients) -> Vec<u8> {
+pub(in crate::transform) fn avif(
+    form: Av1,
+    color: &[u8],
+    alpha: Option<&[u8]>,
+    matrix: MatrixCoefficients,
+) -> Vec<u8> {
     use rav1e::prelude::ChromaSampling;
     let profile = match (form.sampling, form.bits) {
         (_, 12) | (ChromaSampling::Cs422, _) => 2,
@@ -222,7 +251,9 @@ pub(in crate::transform) fn avif(form: Av1, color: &[u8], alpha: Option<&[u8]>, 
 pub(in crate::transform) fn plain_avif() -> Vec<u8> {
     let pixels: Vec<_> = rgba().chunks_exact(4).map(|p| ravif::RGBA8::new(p[0], p[1], p[2], p[3])).collect();
     let encoder = ravif::Encoder::new().with_speed(10).with_quality(90.).with_num_threads(Some(1));
-    let encoder = encoder.with_bit_depth(ravif::BitDepth::Eight).with_alpha_color_mode(ravif::AlphaColorMode::UnassociatedDirty);
+    let encoder = encoder
+        .with_bit_depth(ravif::BitDepth::Eight)
+        .with_alpha_color_mode(ravif::AlphaColorMode::UnassociatedDirty);
     encoder.encode_rgba(ravif::Img::new(&pixels[..], WIDTH as usize, HEIGHT as usize)).unwrap().avif_file
 }
 
@@ -267,22 +298,31 @@ pub(in crate::transform) fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("progressive jpeg", jpeg(PixelFormat::RGB, &rgb(), Subsamp::Sub2x2, true)),
         ("jpeg with exif", with_segment(&plain_jpeg(), 0xE1, &[b"Exif\0\0", &exif[..]].concat())),
         ("png", png(png::ColorType::Rgba, png::BitDepth::Eight, &rgba(), |_| {})),
-        ("png with exif", with_chunk(&png(png::ColorType::Rgb, png::BitDepth::Eight, &rgb(), |_| {}), b"eXIf", &exif)),
+        (
+            "png with exif",
+            with_chunk(&png(png::ColorType::Rgb, png::BitDepth::Eight, &rgb(), |_| {}), b"eXIf", &exif),
+        ),
         ("gif", plain_gif()),
         ("webp", plain_webp()),
         ("lossless webp", webp::Encoder::from_rgba(&rgba(), WIDTH, HEIGHT).encode_lossless().to_vec()),
         ("webp with alpha", picture.clone()),
-        ("webp with exif", riff(&[
-            (b"VP8X", &webp_header(0x08, WIDTH, HEIGHT)),
-            (b"VP8 ", &plain_webp()[20..]),
-            (b"EXIF", &exif),
-        ])),
-        ("animated webp", riff(&[
-            (b"VP8X", &webp_header(0x12, WIDTH + 4, HEIGHT + 8)),
-            (b"ANIM", &[0; 6]),
-            (b"ANMF", &frame),
-            (b"ANMF", &frame),
-        ])),
+        (
+            "webp with exif",
+            riff(&[
+                (b"VP8X", &webp_header(0x08, WIDTH, HEIGHT)),
+                (b"VP8 ", &plain_webp()[20..]),
+                (b"EXIF", &exif),
+            ]),
+        ),
+        (
+            "animated webp",
+            riff(&[
+                (b"VP8X", &webp_header(0x12, WIDTH + 4, HEIGHT + 8)),
+                (b"ANIM", &[0; 6]),
+                (b"ANMF", &frame),
+                (b"ANMF", &frame),
+            ]),
+        ),
         ("avif", plain_avif()),
     ]
 }

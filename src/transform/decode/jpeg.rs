@@ -151,7 +151,10 @@ mod tests {
                 assert_eq!((pixels.width, pixels.height), size, "{shrink:?}");
                 assert_eq!(pixels.data.len() as u32, size.0 * size.1 * 3, "{shrink:?}");
                 let centre = pixels.data.chunks(3).nth((size.1 / 2 * size.0 + size.0 / 2) as usize).unwrap();
-                assert!(centre[0].abs_diff(128) < 40 && centre[1].abs_diff(128) < 40, "{shrink:?} shows the gradient");
+                assert!(
+                    centre[0].abs_diff(128) < 40 && centre[1].abs_diff(128) < 40,
+                    "{shrink:?} shows the gradient"
+                );
             }
         }
     }
@@ -165,7 +168,10 @@ mod tests {
         let profile = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
         let linear = run(&samples::with_profile(&source, &profile, 60_000), Shrink::One).unwrap();
         let middle = linear.data.chunks(3).nth(WIDTH as usize / 2).unwrap();
-        assert!(middle[0].abs_diff(188) < 8 && middle[0] == middle[2], "half of linear light is {middle:?} in sRGB");
+        assert!(
+            middle[0].abs_diff(188) < 8 && middle[0] == middle[2],
+            "half of linear light is {middle:?} in sRGB"
+        );
         let p3 = ColorProfile::new_display_p3().encode().unwrap();
         let neutral = run(&samples::with_profile(&source, &p3, 60_000), Shrink::One).unwrap();
         assert!(mean(&neutral, &expected) < 2., "grey in an RGB profile is neutral");
@@ -197,7 +203,10 @@ mod tests {
 
         let profile = samples::cmyk_profile();
         let pixels = run(&samples::with_profile(&source, &profile, 60_000), Shrink::One).unwrap();
-        assert!(pixels.data.chunks(3).all(|p| p[0].abs_diff(p[1]) < 3 && p[1].abs_diff(p[2]) < 3), "the profile's inks are grey");
+        assert!(
+            pixels.data.chunks(3).all(|p| p[0].abs_diff(p[1]) < 3 && p[1].abs_diff(p[2]) < 3),
+            "the profile's inks are grey"
+        );
         let (first, last) = (pixels.data[0], pixels.data[pixels.data.len() - 1]);
         assert!(first < last, "more ink is darker: {first} and {last}");
     }
@@ -207,12 +216,20 @@ mod tests {
         let light = samples::picture(|_, _| vec![255, 0, 0, 255]);
         let mut source = samples::jpeg(PixelFormat::CMYK, &light, Subsamp::None, false);
         let pixels = run(&source, Shrink::One).unwrap();
-        assert!(pixels.data[0] > 250 && pixels.data[1] < 5, "light of the first ink is red: {:?}", &pixels.data[..3]);
+        assert!(
+            pixels.data[0] > 250 && pixels.data[1] < 5,
+            "light of the first ink is red: {:?}",
+            &pixels.data[..3]
+        );
         // YCCK without the marker is read as CMYK, so all that can be asked is the other sense.
         let at = source.windows(5).position(|window| window == b"Adobe").unwrap();
         source[at] = b'X';
         let turned = run(&source, Shrink::One).unwrap();
-        assert!(turned.data.iter().all(|value| *value < 5), "full black ink leaves no light: {:?}", &turned.data[..3]);
+        assert!(
+            turned.data.iter().all(|value| *value < 5),
+            "full black ink leaves no light: {:?}",
+            &turned.data[..3]
+        );
     }
 
     #[test]
@@ -238,7 +255,8 @@ mod tests {
         let end = source.len() - 2;
         // The first scan again and again: it holds the coarse values of all components.
         let first = &source[scans[0]..scans[1]];
-        let first = &first[..first.windows(2).position(|window| window == [0xFF, 0xC4]).unwrap_or(first.len())];
+        let first =
+            &first[..first.windows(2).position(|window| window == [0xFF, 0xC4]).unwrap_or(first.len())];
         let bomb = [&source[..end], &first.repeat(2000), &source[end..]].concat();
         let error = run(&bomb, Shrink::One).unwrap_err();
         assert!(matches!(&error, Error::Corrupt { reason, .. } if reason.contains("scans")), "{error}");
@@ -259,6 +277,9 @@ mod tests {
         let mut source = samples::plain_jpeg();
         let scan = source.windows(2).position(|window| window == [0xFF, 0xDA]).unwrap();
         source[scan + 4] = 1;
-        assert!(probe(&source, true).unwrap().is_progressive, "scans of one component each need all coefficients");
+        assert!(
+            probe(&source, true).unwrap().is_progressive,
+            "scans of one component each need all coefficients"
+        );
     }
 }

@@ -166,7 +166,13 @@ mod tests {
             let expected = if probe.has_alpha { samples::rgba() } else { samples::rgb() };
             let (_, mean) = samples::difference(&pixels.data, &expected);
             // Lossless WebP drops the colour of what is fully transparent.
-            let limit = if name.contains("png") { 0. } else if name.contains("lossless") { 0.1 } else { 4. };
+            let limit = if name.contains("png") {
+                0.
+            } else if name.contains("lossless") {
+                0.1
+            } else {
+                4.
+            };
             assert!(mean <= limit, "{name} is off by {mean}");
         }
     }
@@ -221,8 +227,18 @@ mod tests {
         assert!(decode_memory(&probe, Shrink::Quarter) < 5_000_000, "a sixteenth of them");
         probe.is_progressive = true;
         assert!(decode_memory(&probe, Shrink::Eighth) > 36_000_000, "coefficients do not shrink");
-        for format in [SourceFormat::Jpeg, SourceFormat::Png, SourceFormat::Webp, SourceFormat::Gif, SourceFormat::Avif] {
-            let huge = Probe { format, width: u32::MAX, height: u32::MAX, components: 4, bits: 16, has_alpha: true, ..probe.clone() };
+        for format in
+            [SourceFormat::Jpeg, SourceFormat::Png, SourceFormat::Webp, SourceFormat::Gif, SourceFormat::Avif]
+        {
+            let huge = Probe {
+                format,
+                width: u32::MAX,
+                height: u32::MAX,
+                components: 4,
+                bits: 16,
+                has_alpha: true,
+                ..probe.clone()
+            };
             assert!(decode_memory(&huge, Shrink::Eighth) > 1 << 60, "{format:?} saturates");
         }
     }

@@ -158,7 +158,8 @@ mod tests {
             let probe = probe(&source, true).unwrap();
             let size = if name == "animated webp" { (WIDTH + 4, HEIGHT + 8) } else { (WIDTH, HEIGHT) };
             assert_eq!((probe.format, (probe.width, probe.height)), (format, size), "{name}");
-            let has_alpha = matches!(name, "png" | "lossless webp" | "webp with alpha" | "animated webp" | "avif");
+            let has_alpha =
+                matches!(name, "png" | "lossless webp" | "webp with alpha" | "animated webp" | "avif");
             assert_eq!(probe.has_alpha, has_alpha, "{name} has alpha");
             let turns = if name.ends_with("exif") { 1 } else { 0 };
             assert_eq!(probe.orientation.quarter_turns, turns, "{name} is turned");
@@ -181,13 +182,25 @@ mod tests {
                 assert!(cut == answer || len < needed, "{name} at {len} is known");
             }
             let is_early = needed < source.len() * 4 / 5;
-            assert!(is_early || name.contains("exif") || name == "gif", "{name} needs {needed} of {}", source.len());
+            assert!(
+                is_early || name.contains("exif") || name == "gif",
+                "{name} needs {needed} of {}",
+                source.len()
+            );
         }
     }
 
     #[test]
     fn other_files_are_refused_at_once() {
-        for other in [&b"%PDF-1.7"[..], b"<svg xmlns", b"BM\x36\0", b"II*\0", b"RIFF\0\0\0\0WAVE", b"GIF90a", b"\xFF\xD8\xFE"] {
+        for other in [
+            &b"%PDF-1.7"[..],
+            b"<svg xmlns",
+            b"BM\x36\0",
+            b"II*\0",
+            b"RIFF\0\0\0\0WAVE",
+            b"GIF90a",
+            b"\xFF\xD8\xFE",
+        ] {
             assert_eq!(probe(other, false), Err(Error::UnsupportedFormat), "{other:?}");
         }
         let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
