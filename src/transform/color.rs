@@ -227,3 +227,97 @@ impl Known {
         self.entries.push_front((key, made));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(profile: &ColorProfile, samples: Samples) -> Option<ToSrgb> {
+        ToSrgb::find(Profile::Icc(&profile.encode().unwrap()), samples)
+    }
+
+    fn convert(profile: &ColorProfile, color: [u8; 3]) -> [u8; 3] {
+        let mut color = color;
+        if let Some(way) = find(profile, Samples::Rgb) {
+            way.apply(Samples::Rgb, &mut color).unwrap();
+        }
+        color
+    }
+
+    #[test]
+    fn known_colours_arrive_where_they_should() {
+        // By the published primaries and curves; what lies outside of sRGB is cut.
+        let cases = [
+            ("sRGB", ColorProfile::new_srgb(), [10, 200, 99], [10, 200, 99]),
+            ("Display P3", ColorProfile::new_display_p3(), [0, 255, 0], [0, 255, 0]),
+            ("Display P3", ColorProfile::new_display_p3(), [128, 128, 128], [128, 128, 128]),
+            ("Display P3", ColorProfile::new_display_p3(), [200, 60, 60], [217, 42, 52]),
+            ("Display P3", ColorProfile::new_display_p3(), [60, 200, 99], [0, 203, 85]),
+            ("Adobe RGB", ColorProfile::new_adobe_rgb(), [128, 128, 128], [129, 129, 129]),
+            ("Adobe RGB", ColorProfile::new_adobe_rgb(), [60, 200, 99], [0, 201, 91]),
+            ("Adobe RGB", ColorProfile::new_adobe_rgb(), [200, 60, 60], [232, 57, 57]),
+        ];
+        for (name, profile, before, after) in cases {
+            let color = convert(&profile, before);
+            let off = color.iter().zip(after).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+            assert!(off <= 1, "{name} {before:?} is {color:?}, not {after:?}");
+        }
+    }
+
+    #[test]
+    fn srgb_and_what_cannot_be_used_need_nothing_done() {
+        assert!(find(&ColorProfile::new_srgb(), Samples::Rgb).is_none(), "sRGB is sRGB");
+        assert!(find(&ColorProfile::new_srgb(), Samples::Rgba).is_none(), "with alpha too");
+        assert!(find(&ColorProfile::new_display_p3(), Samples::Gray).is_none(), "RGB's profile for grey");
+        assert!(find(&ColorProfile::new_display_p3(), Samples::Cmyk).is_none(), "RGB's profile for ink");
+        assert!(ToSrgb::find(Profile::Icc(b"not a profile"), Samples::Rgb).is_none(), "not a profile");
+        for transfer in [1, 2, 6, 13, 14] {
+            let none = Profile::from_numbers(SourceFormat::Avif, 1, transfer).unwrap();
+            assert!(none.is_none(), "BT.709 with curve {transfer}");
+        }
+    }
+
+    #[test]
+    fn alpha_passes_through() {
+        let way = find(&ColorProfile::new_display_p3(), Samples::Rgba).unwrap();
+        let mut pixels: Vec<u8> = (0..=255).flat_map(|alpha| [200, 60, 60, alpha]).collect();
+        way.apply(Samples::Rgba, &mut pixels).unwrap();
+        assert!(
+            pixels.chunks(4).enumerate().all(|(alpha, pixel)| usize::from(pixel[3]) == alpha),
+            "as it was"
+        );
+        assert!(pixels[0] > 210, "colour does not");
+    }
+
+    #[test]
+    fn rewriting_in_place_never_overtakes_itself() {
+        for samples in [Samples::Gray, Samples::GrayAlpha, Samples::Rgb, Samples::Cmyk] {
+            let (from, to) = samples.channels();
+            for pixels in [0, 1, 2, CHUNK_PIXELS - 1, CHUNK_PIXELS, CHUNK_PIXELS + 1, 3 * CHUNK_PIXELS + 7] {
+                let stored: Vec<u8> = (0..pixels * from).map(|i| (i % 251) as u8).collect();
+                let mut buffer = vec![0; pixels * from.max(to)];
+                let start = if from < to { buffer.len() - stored.len() } else { 0 };
+                buffer[start..start + stored.len()].copy_from_slice(&stored);
+                rewrite(samples, &mut buffer, |before, after| {
+                    for (after, before) in after.chunks_mut(to).zip(before.chunks(from)) {
+                        after.fill(before[from - 1]);
+                    }
+                });
+                for (pixel, stored) in buffer.chunks(to).zip(stored.chunks(from)) {
+                    assert!(pixel.iter().all(|value| *value == stored[from - 1]), "{samples:?} of {pixels}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ways_are_kept_but_not_without_end() {
+        let first = ColorProfile::new_gray_with_gamma(1.0);
+        let (one, two) = (find(&first, Samples::Gray).unwrap(), find(&first, Samples::Gray).unwrap());
+        assert!(Arc::ptr_eq(&one.0, &two.0), "made once");
+        for i in 0..2 * MAX_KNOWN {
+            find(&ColorProfile::new_gray_with_gamma(1.1 + i as f32 / 50.), Samples::Gray).unwrap();
+        }
+        assert!(known().entries.len() <= MAX_KNOWN, "the oldest are forgotten");
+    }
+}

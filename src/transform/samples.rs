@@ -93,9 +93,32 @@ pub(in crate::transform) fn png(
 
 /// Puts a chunk behind a PNG's header.
 pub(in crate::transform) fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    [&png[..33], &chunk(kind, content), &png[33..]].concat()
+}
+
+/// A PNG chunk with its length and sum.
+pub(in crate::transform) fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let covered = [&kind[..], content].concat();
     let len = u32::try_from(content.len()).unwrap().to_be_bytes();
-    [&png[..33], &len, &covered, &crc(&covered).to_be_bytes(), &png[33..]].concat()
+    [&len[..], &covered, &crc(&covered).to_be_bytes()].concat()
+}
+
+/// A zlib stream that stores its content as it is.
+pub(in crate::transform) fn zlib(content: &[u8]) -> Vec<u8> {
+    let mut stream = vec![0x78, 0x01];
+    let mut blocks = content.chunks(0xFFFF).peekable();
+    while let Some(block) = blocks.next() {
+        let len = block.len() as u16;
+        stream.push(u8::from(blocks.peek().is_none()));
+        stream.extend([len.to_le_bytes(), (!len).to_le_bytes()].concat());
+        stream.extend_from_slice(block);
+    }
+    let (a, b) = content.iter().fold((1, 0), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65521;
+        (a, (b + a) % 65521)
+    });
+    stream.extend((b << 16 | a).to_be_bytes());
+    stream
 }
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -216,8 +239,7 @@ fn av1_of<T: rav1e::prelude::Pixel>(form: Av1, plane: impl Fn(usize, u8, u8) -> 
     loop {
         match context.receive_packet() {
             Ok(packet) => return packet.data,
-            Err(EncoderStatus::Encoded) => {}
-            Err(status) => panic!("rav1e: {status}"),
+            Err(status) => assert_eq!(status, EncoderStatus::Encoded, "the only step before the end"),
         }
     }
 }

@@ -71,3 +71,179 @@ fn profile_of<'a>(info: &'a Info) -> Result<Option<Profile<'a>>, Error> {
 fn corrupt(error: &DecodingError) -> Error {
     FORMAT.corrupt(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use moxcms::ColorProfile;
+    use png::Encoder;
+
+    use super::*;
+    use crate::transform::probe::probe;
+    use crate::transform::samples::{self, HEIGHT, WIDTH, picture, png, with_chunk};
+
+    fn run(source: &[u8]) -> Result<Pixels, Error> {
+        decode(source, &probe(source, true)?, &mut Scratch::default())
+    }
+
+    /// What an eighth of a byte, or two bytes, say of a value from 0 to 255.
+    fn at_depth(value: u8, depth: BitDepth) -> u8 {
+        let levels = 1_u32 << (depth as u32).min(8);
+        let level = u32::from(value) * levels / 256;
+        (level * 255 / (levels - 1)) as u8
+    }
+
+    /// Rows of one channel at any depth.
+    fn packed(depth: BitDepth) -> Vec<u8> {
+        let bits = depth as usize;
+        let values = picture(|x, _| vec![x]);
+        let rows = values.chunks(WIDTH as usize);
+        rows.flat_map(|row| match bits {
+            16 => row.iter().flat_map(|value| [*value, 77]).collect::<Vec<_>>(),
+            8 => row.to_vec(),
+            _ => row
+                .chunks(8 / bits)
+                .map(|values| {
+                    let levels = values.iter().enumerate();
+                    levels.fold(0, |byte, (i, value)| byte | ((value >> (8 - bits)) << (8 - bits * (i + 1))))
+                })
+                .collect(),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn grey_of_every_depth() {
+        use BitDepth::{Eight, Four, One, Sixteen, Two};
+        for depth in [One, Two, Four, Eight, Sixteen] {
+            let source = png(ColorType::Grayscale, depth, &packed(depth), |_| {});
+            let expected = picture(|x, _| vec![at_depth(x, depth); 3]);
+            let pixels = run(&source).unwrap();
+            assert_eq!((pixels.layout, pixels.data), (Layout::Rgb, expected), "{depth:?}");
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_of_every_kind_lose_their_lower_half() {
+        let wide = |samples: Vec<u8>| samples.iter().flat_map(|value| [*value, 200]).collect::<Vec<_>>();
+        let cases = [
+            (ColorType::Rgb, samples::rgb(), samples::rgb()),
+            (ColorType::Rgba, samples::rgba(), samples::rgba()),
+            (ColorType::GrayscaleAlpha, picture(|x, y| vec![x, y]), picture(|x, y| vec![x, x, x, y])),
+        ];
+        for (color, stored, expected) in cases {
+            let source = png(color, BitDepth::Sixteen, &wide(stored.clone()), |_| {});
+            assert_eq!(run(&source).unwrap().data, expected, "{color:?} of 16 bits");
+            let source = png(color, BitDepth::Eight, &stored, |_| {});
+            assert_eq!(run(&source).unwrap().data, expected, "{color:?} of 8 bits");
+        }
+    }
+
+    #[test]
+    fn palettes_and_single_colours_can_be_transparent() {
+        const PALETTE: [u8; 9] = [10, 20, 30, 40, 50, 60, 70, 80, 90];
+        let palette = &PALETTE;
+        let indexes = picture(|x, _| vec![x / 100]);
+        let opaque = png(ColorType::Indexed, BitDepth::Eight, &indexes, |e| e.set_palette(&palette[..]));
+        assert_eq!(
+            run(&opaque).unwrap().data,
+            picture(|x, _| palette[usize::from(x / 100) * 3..][..3].to_vec())
+        );
+        let source = png(ColorType::Indexed, BitDepth::Eight, &indexes, |encoder| {
+            encoder.set_palette(&palette[..]);
+            encoder.set_trns(&[0, 128][..]);
+        });
+        let expected = picture(|x, _| {
+            let index = usize::from(x / 100);
+            [&palette[index * 3..][..3], &[[0, 128, 255][index]]].concat()
+        });
+        let pixels = run(&source).unwrap();
+        assert_eq!((pixels.layout, pixels.data), (Layout::Rgba, expected), "alpha of a palette");
+
+        let source = png(ColorType::Grayscale, BitDepth::Eight, &picture(|x, _| vec![x]), |e| {
+            e.set_trns(&[0, 255][..])
+        });
+        let expected = picture(|x, _| vec![x, x, x, if x == 255 { 0 } else { 255 }]);
+        assert_eq!(run(&source).unwrap().data, expected, "one transparent grey");
+        assert!(probe(&source, true).unwrap().has_alpha, "is planned for");
+    }
+
+    #[test]
+    fn interlaced_rows_find_their_places() {
+        // Adam7: first column and row, steps.
+        const PASSES: [(u32, u32, u32, u32); 7] = [
+            (0, 0, 8, 8),
+            (4, 0, 8, 8),
+            (0, 4, 4, 8),
+            (2, 0, 4, 4),
+            (0, 2, 2, 4),
+            (1, 0, 2, 2),
+            (0, 1, 1, 2),
+        ];
+        let pixels = samples::rgb();
+        let mut rows = Vec::new();
+        for (x0, y0, dx, dy) in PASSES {
+            for y in (y0..HEIGHT).step_by(dy as usize) {
+                rows.push(0);
+                for x in (x0..WIDTH).step_by(dx as usize) {
+                    rows.extend_from_slice(&pixels[((y * WIDTH + x) * 3) as usize..][..3]);
+                }
+            }
+        }
+        let header = [&WIDTH.to_be_bytes()[..], &HEIGHT.to_be_bytes(), &[8, 2, 0, 0, 1]].concat();
+        let plain = png(ColorType::Rgb, BitDepth::Eight, &pixels, |_| {});
+        let end = &plain[plain.len() - 12..];
+        let data = samples::zlib(&rows);
+        let mut source = plain[..8].to_vec();
+        source.extend(samples::chunk(b"IHDR", &header));
+        source.extend(samples::chunk(b"IDAT", &data));
+        source.extend_from_slice(end);
+        assert_eq!(run(&source).unwrap().data, pixels);
+        for len in (0..source.len()).step_by(7) {
+            assert!(run(&source[..len]).is_err(), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn of_an_animation_the_first_picture_is_taken() {
+        let mut source = Vec::new();
+        let mut encoder = Encoder::new(&mut source, WIDTH, HEIGHT);
+        encoder.set_color(ColorType::Rgb);
+        encoder.set_animated(2, 0).unwrap();
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&samples::rgb()).unwrap();
+        writer.write_image_data(&vec![0; samples::rgb().len()]).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(run(&source).unwrap().data, samples::rgb());
+    }
+
+    #[test]
+    fn profiles_are_applied_in_their_order() {
+        let red = picture(|_, _| vec![200, 60, 60]);
+        let plain = png(ColorType::Rgb, BitDepth::Eight, &red, |_| {});
+        let profile = ColorProfile::new_display_p3().encode().unwrap();
+        let profile = with_chunk(&plain, b"iCCP", &[b"P3\0\0", &samples::zlib(&profile)[..]].concat());
+        let redder = run(&profile).unwrap().data;
+        assert!(redder[0] > 210 && redder[1] < 50, "P3's red is redder: {:?}", &redder[..3]);
+        assert_eq!(run(&with_chunk(&profile, b"sRGB", &[0])).unwrap().data, red, "sRGB leads");
+        let numbered = run(&with_chunk(&plain, b"cICP", &[12, 13, 0, 1])).unwrap().data;
+        assert!(samples::difference(&numbered, &redder).0 <= 1, "P3 by number: {:?}", &numbered[..3]);
+        let hdr = run(&with_chunk(&plain, b"cICP", &[9, 16, 0, 1]));
+        assert_eq!(hdr, Err(FORMAT.unsupported("the HDR curve PQ")));
+        let gray = png(ColorType::GrayscaleAlpha, BitDepth::Eight, &picture(|_, y| vec![128, y]), |_| {});
+        let linear = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+        let gray = with_chunk(&gray, b"iCCP", &[b"linear\0\0", &samples::zlib(&linear)[..]].concat());
+        let pixels = run(&gray).unwrap();
+        assert!(pixels.data[0].abs_diff(188) < 3, "half of linear light: {:?}", &pixels.data[..4]);
+        assert!(pixels.data.iter().skip(3).step_by(4).copied().eq(picture(|_, y| vec![y])), "alpha stays");
+    }
+
+    #[test]
+    fn a_profile_that_unpacks_without_end_does_no_harm() {
+        let plain = png(ColorType::Rgb, BitDepth::Eight, &samples::rgb(), |_| {});
+        let bomb = samples::zlib(&vec![0; 20 << 20]);
+        let source = with_chunk(&plain, b"iCCP", &[b"bomb\0\0", &bomb[..]].concat());
+        if let Ok(pixels) = run(&source) {
+            assert_eq!(pixels.data, samples::rgb(), "ignored");
+        }
+    }
+}

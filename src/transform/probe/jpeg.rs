@@ -16,6 +16,7 @@ pub(in crate::transform) struct JpegHead<'a> {
     orientation: Orientation,
     has_many_scans: bool,
     is_adobe: bool,
+    has_restarts: bool,
     profile: Vec<(u8, &'a [u8])>,
 }
 
@@ -49,7 +50,7 @@ impl<'a> JpegHead<'a> {
         bytes.skip(2)?;
         let mut frame = None;
         let mut orientation = None;
-        let mut is_adobe = false;
+        let (mut is_adobe, mut has_restarts) = (false, false);
         let mut profile = Vec::new();
         loop {
             let marker = next_marker(&mut bytes)?;
@@ -76,6 +77,7 @@ impl<'a> JpegHead<'a> {
                         profile.push((*number, part));
                     }
                 }
+                0xDD => has_restarts |= segment != [0, 0],
                 0xEE => is_adobe |= segment.starts_with(b"Adobe"),
                 0xDA => {
                     let frame: Frame =
@@ -83,7 +85,7 @@ impl<'a> JpegHead<'a> {
                     let in_scan = segment.first().copied().unwrap_or_default();
                     let has_many_scans = in_scan < frame.components;
                     let orientation = orientation.unwrap_or_default();
-                    return Ok(Self { frame, orientation, has_many_scans, is_adobe, profile });
+                    return Ok(Self { frame, orientation, has_many_scans, is_adobe, has_restarts, profile });
                 }
                 _ => {}
             }
@@ -103,6 +105,11 @@ impl<'a> JpegHead<'a> {
     /// Whether Adobe wrote it, who stores CMYK inverted.
     pub(in crate::transform) fn is_adobe(&self) -> bool {
         self.is_adobe
+    }
+
+    /// Whether the coded data are in intervals that end with markers.
+    pub(in crate::transform) fn has_restarts(&self) -> bool {
+        self.has_restarts
     }
 
     /// The ICC profile, put together if it came in parts.

@@ -106,3 +106,38 @@ impl<'a> Properties<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oriented(properties: &[(&[u8; 4], u8)]) -> (bool, u8) {
+        let mut all = Properties::default();
+        properties
+            .iter()
+            .for_each(|(kind, value)| all.add(**kind, std::slice::from_ref(value), true).unwrap());
+        (all.orientation.mirrored, all.orientation.quarter_turns)
+    }
+
+    /// Turns counterclockwise in the file, and EXIF's number for the same.
+    #[test]
+    fn turns_and_mirrors_are_those_of_exif() {
+        let (turn, mirror) = (b"irot", b"imir");
+        assert_eq!(oriented(&[(turn, 3)]), (false, 1), "6: a quarter clockwise");
+        assert_eq!(oriented(&[(turn, 2)]), (false, 2), "3: a half");
+        assert_eq!(oriented(&[(turn, 1)]), (false, 3), "8: three quarters clockwise");
+        assert_eq!(oriented(&[(mirror, 1)]), (true, 0), "2: the sides change places");
+        assert_eq!(oriented(&[(mirror, 0)]), (true, 2), "4: top and bottom change places");
+        assert_eq!(oriented(&[(turn, 1), (mirror, 0)]), (true, 3), "5: libavif writes 1 and 0");
+        assert_eq!(oriented(&[(turn, 3), (mirror, 0)]), (true, 1), "7: libavif writes 3 and 0");
+        assert_eq!(oriented(&[(mirror, 1), (turn, 3)]), (true, 1), "7: mirrored first, then a quarter");
+    }
+
+    #[test]
+    fn what_must_be_understood_and_is_not_is_refused() {
+        let mut properties = Properties::default();
+        assert_eq!(properties.add(*b"lsel", &[0, 0], false), Ok(()), "may be ignored");
+        assert!(matches!(properties.add(*b"lsel", &[0, 0], true), Err(Error::UnsupportedFeature { .. })));
+        assert!(matches!(properties.add(*b"clap", &[], false), Err(Error::UnsupportedFeature { .. })));
+    }
+}
