@@ -243,7 +243,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1500))]
         #[test]
         fn damaged_sources_never_panic(
             which in 0..12usize,

@@ -92,6 +92,7 @@ fn undo_premultiplication(pixel: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use avif_serialize::constants::MatrixCoefficients;
+    use proptest::prelude::*;
     use rav1e::prelude::ChromaSampling;
 
     use super::*;
@@ -199,5 +200,34 @@ mod tests {
         assert_eq!(run(&grid), Err(FORMAT.unsupported("a picture made of tiles")));
         let odd = samples::avif(form, &coded, None, MatrixCoefficients::Ycgco);
         assert_eq!(run(&odd), Err(FORMAT.unsupported("these matrix coefficients")));
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_pictures_never_panic(
+            form in 0..12usize,
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..10),
+        ) {
+            let mut source = SAMPLES.with(|samples| samples[form].clone());
+            let coded = source.windows(4).position(|window| window == b"mdat").unwrap();
+            for (at, value) in flips {
+                let at = coded + 4 + at.index(source.len() - coded - 4);
+                source[at] = value;
+            }
+            let _ = run(&source);
+        }
+    }
+
+    thread_local! {
+        static SAMPLES: Vec<Vec<u8>> = {
+            use ChromaSampling::{Cs400, Cs420, Cs422, Cs444};
+            let forms = [Cs400, Cs420, Cs422, Cs444].into_iter().flat_map(|sampling| {
+                [8, 10, 12].map(|bits| Av1 { sampling, bits, is_full_range: true })
+            });
+            forms.map(|form| {
+                let noise = |number: usize, x: u8, y: u8| x.wrapping_mul(7) ^ y.wrapping_mul(13) ^ number as u8;
+                samples::avif(form, &samples::av1(form, noise), None, MatrixCoefficients::Bt601)
+            }).collect()
+        };
     }
 }
