@@ -40,9 +40,10 @@ fn compress(image: Image<&[u8]>, quality: Quality, output: &mut OutputBuf<'_>) -
 /// libjpeg-turbo's own way to the density is out of the binding's reach. It always writes the JFIF
 /// segment first, so the place is fixed.
 fn set_density(bytes: &mut [u8]) {
-    if bytes.get(2..4) == Some(&[0xff, 0xe0]) && bytes.get(6..11) == Some(b"JFIF\0") {
-        if let Some(density) = bytes.get_mut(13..18) {
-            density.copy_from_slice(&DENSITY);
-        }
+    if bytes.get(2..4) == Some(&[0xff, 0xe0])
+        && bytes.get(6..11) == Some(b"JFIF\0")
+        && let Some(density) = bytes.get_mut(13..18)
+    {
+        density.copy_from_slice(&DENSITY);
     }
 }
