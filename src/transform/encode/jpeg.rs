@@ -1,4 +1,8 @@
 //! JPEG by libjpeg-turbo: baseline, 4:2:0, optimal Huffman tables.
+//!
+//! 4:4:4 was measured against it at equal SSIMULACRA2 (the pictures of `quality`): 3 % more bytes
+//! at 80, 1 % more at 90, 4 % fewer at 95. So there is one sampling for all qualities, and no jump
+//! of size between two neighbours.
 
 use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp};
 

@@ -13,7 +13,8 @@ use crate::transform::error::Error;
 use crate::transform::operation::Format;
 use crate::transform::pixels::{Layout, Pixels};
 
-/// libwebp's effort, 0..=6.
+/// libwebp's effort, 0..=6. At the SSIMULACRA2 of JPEG 80, method 4 costs 2.3 times the time of
+/// method 2 for 4 % fewer bytes (at 90: twice, 7 %); method 3 takes the time of 4 and saves less.
 const METHOD: i32 = 2;
 
 /// `quality` is libwebp's, 0..=100.
