@@ -4,12 +4,14 @@
 //! code is 0, 1 for a failure, 2 for arguments that make no sense.
 
 mod check;
+mod explain;
 mod key;
 mod serve;
+mod sign;
 
 use std::io;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,6 +21,7 @@ use crate::config::{Config, Problems};
 use crate::metadata;
 use crate::metadata::Catalog;
 use crate::server;
+use crate::signature::SignError;
 
 /// Self-hosted edge image and video proxy: resize, negotiate, sign and cache.
 #[derive(Parser)]
@@ -41,6 +44,10 @@ enum Command {
     },
     /// Read the settings and name every problem
     Check,
+    /// Sign a URL, or make a path token
+    Sign(sign::Arguments),
+    /// Say how a URL is read: route, canonical form, cache keys, signature verdict
+    Explain(explain::Arguments),
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(key::Command),
@@ -56,7 +63,11 @@ enum Error {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
+    Sign(#[from] SignError),
+    #[error("{0}")]
     Server(#[from] server::Error),
+    #[error("{0}")]
+    Arguments(String),
 }
 
 /// Runs the command that the arguments of the process ask for.
@@ -66,6 +77,8 @@ pub fn run() -> ExitCode {
     let outcome = match command.unwrap_or(Command::Serve { upgrade: false }) {
         Command::Check => return check::run(file),
         Command::Serve { upgrade } => load(file).and_then(|config| serve::run(&config, upgrade)),
+        Command::Sign(arguments) => load(file).and_then(|config| sign::run(&config, &arguments)),
+        Command::Explain(arguments) => load(file).and_then(|config| explain::run(&config, &arguments)),
         Command::Key(command) => load(file).and_then(|config| key::run(&config, command)),
     };
     match outcome {
@@ -78,7 +91,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn load(file: Option<&std::path::Path>) -> Result<Config, Error> {
+fn load(file: Option<&Path>) -> Result<Config, Error> {
     Ok(Config::load(file)?)
 }
 

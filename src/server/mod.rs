@@ -4,6 +4,7 @@
 //! settings again.
 
 mod drain;
+mod first_start;
 mod internal;
 mod keys;
 mod listener;
@@ -37,6 +38,8 @@ use crate::signature;
 use crate::signature::{KeyRing, Seal};
 use crate::telemetry::{Metrics, start_log};
 use crate::{metadata, origin};
+
+pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
 use listener::Prebound;
 

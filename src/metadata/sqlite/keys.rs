@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::metadata::key::sha256;
 use crate::metadata::{ActiveKey, Catalog, Error, IssuedKey, Key, KeyKind, NewKey};
 use crate::setting::Secret;
+use crate::signature::{KeyRing, SigningKey};
 
 impl Catalog {
     /// Records a new key at `now` (Unix seconds) and hands out its secret, which is not shown again.
@@ -70,6 +71,27 @@ impl Catalog {
         let query =
             sqlx::query("SELECT * FROM keys WHERE revoked_at IS NULL ORDER BY created_at DESC, rowid DESC");
         query.fetch_all(&self.readers).await?.iter().map(active_key).collect()
+    }
+
+    /// What requests are verified with: every active signing key, and the API keys that may read.
+    ///
+    /// # Errors
+    /// That of the database.
+    pub async fn key_ring(&self) -> Result<KeyRing, Error> {
+        let (mut signing, mut api) = (Vec::new(), Vec::new());
+        for key in self.active_keys().await? {
+            match key {
+                ActiveKey::Signing { access_id, secret, sha1 } => {
+                    signing.push(SigningKey { access_id, secret, sha1 })
+                }
+                ActiveKey::Api { secret_sha256, scopes, .. } => {
+                    let may_read = scopes.iter().any(|scope| scope == "*" || scope == "read");
+                    api.extend(may_read.then_some(secret_sha256));
+                }
+                ActiveKey::Upload { .. } => {}
+            }
+        }
+        Ok(KeyRing::new(signing, api))
     }
 
     /// Revokes a key at `now` (Unix seconds). The id stays taken; a signing secret is wiped.

@@ -1,0 +1,130 @@
+//! `kinora explain`: says how a URL is read, without a running server.
+
+use clap::Args;
+use humantime_serde::re::humantime;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::cli::{Error, existing_catalog, now, say, wait_for};
+use crate::config::Config;
+use crate::headers::FormatClass;
+use crate::request::{Delivery, MediaRequest, Rules, VariantWork, Work, split_target};
+use crate::signature;
+use crate::signature::{Claim, Explanation, KeyRing, Policy};
+use crate::transform::Target;
+
+/// What well-known clients send for a picture.
+const CLIENTS: [(&str, &str); 4] = [
+    ("Chrome", "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"),
+    ("Firefox", "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"),
+    (
+        "Safari",
+        "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,*/*;q=0.5",
+    ),
+    ("curl", "*/*"),
+];
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// A URL or a path with its query, in quotes
+    url: String,
+    /// Show the outcome for this Accept header instead of well-known clients
+    #[arg(long)]
+    accept: Option<String>,
+    /// Judge it with this API key in the header
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+}
+
+pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Error> {
+    let target = target_of(&arguments.url)?;
+    let rules = Rules { max_width: config.image.max_width, max_height: config.image.max_height };
+    let split = split_target(target);
+    let request = MediaRequest::parse(&split, &rules).map_err(|error| Error::Arguments(error.to_string()))?;
+    let ring = wait_for(async {
+        Ok(match existing_catalog(config).await? {
+            Some(catalog) => catalog.key_ring().await?,
+            None => KeyRing::default(),
+        })
+    })?;
+    let claim = Claim { target, api_key: arguments.api_key.as_deref() };
+    let policy = Policy { required: config.delivery.require_signature };
+    let proof = signature::explain(request.clone(), &claim, &ring, &policy, now());
+    let mut rows = vec![("route", "media".to_owned())];
+    rows.extend(request_rows(&request));
+    rows.extend(proof_rows(&proof));
+    for (name, value) in rows {
+        say(&format!("{name:<14}{value}"))?;
+    }
+    variant_rows(&request, arguments.accept.as_deref())
+}
+
+/// Path and query as a client would send them.
+fn target_of(url: &str) -> Result<&str, Error> {
+    let has_host = url.starts_with("http://") || url.starts_with("https://");
+    let after_host = has_host.then(|| url.split_once("://")).flatten().map(|(_, rest)| rest);
+    let target = after_host.map_or(Some(url), |rest| rest.find('/').and_then(|at| rest.get(at..)));
+    let target = target.map(|target| target.split('#').next().unwrap_or_default());
+    let target = target.filter(|target| target.starts_with('/'));
+    target.ok_or_else(|| Error::Arguments("give a URL, or a path that begins with /".to_owned()))
+}
+
+fn request_rows(request: &MediaRequest) -> Vec<(&'static str, String)> {
+    let work = match &request.work {
+        Work::Original => "the original, byte for byte",
+        Work::Image { .. } if request.is_negotiated() => "a picture in the format negotiated (Vary: Accept)",
+        Work::Image { .. } => "a picture in the format named",
+    };
+    let delivery = match &request.delivery {
+        Delivery::Display => "shown in place".to_owned(),
+        Delivery::Download { filename: None } => "saved by the browser".to_owned(),
+        Delivery::Download { filename: Some(name) } => format!("saved by the browser as {name:?}"),
+    };
+    let mut rows = vec![("object", request.key.to_string()), ("asked for", work.to_owned())];
+    rows.extend(request.version.as_ref().map(|version| ("version", version.as_str().to_owned())));
+    rows.push(("delivery", delivery));
+    rows
+}
+
+fn proof_rows(proof: &Explanation) -> Vec<(&'static str, String)> {
+    let verdict = if proof.is_let_in { "let in" } else { "refused" };
+    let mut rows = vec![("proof", format!("{verdict}: {}", proof.verdict))];
+    rows.extend(proof.hint.map(|hint| ("hint", hint.to_owned())));
+    rows.extend(proof.signed_text.clone().map(|text| ("signed text", text)));
+    rows.extend(proof.access_id.clone().map(|id| ("access id", id)));
+    rows.extend(proof.expiry.map(|expiry| ("expiry", format!("{expiry} ({})", date(expiry)))));
+    rows
+}
+
+fn date(seconds: u64) -> String {
+    // Beyond the year 9999 there is no text for it.
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds.min(253_402_300_799)));
+    time.map(|time| humantime::format_rfc3339_seconds(time).to_string()).unwrap_or_default()
+}
+
+/// One line for each client: the format, and the canonical form, which is the text of the cache key.
+fn variant_rows(request: &MediaRequest, accept: Option<&str>) -> Result<(), Error> {
+    if !request.is_negotiated() {
+        return say(&format!("{:<14}{}", "cache key", request.negotiate(FormatClass::JpegOrPng).to_path()));
+    }
+    let clients: Vec<(&str, &str)> = accept.map_or(CLIENTS.to_vec(), |accept| vec![("Accept", accept)]);
+    for (client, accept) in clients {
+        let outcome = match FormatClass::negotiate([accept.as_bytes()]) {
+            Ok(class) => {
+                let variant = request.negotiate(class);
+                format!("{:<13}cache key {}", format_name(&variant.work), variant.to_path())
+            }
+            Err(error) => format!("refused: {error}"),
+        };
+        say(&format!("{client:<14}{outcome}"))?;
+    }
+    Ok(())
+}
+
+fn format_name(work: &VariantWork) -> &'static str {
+    match work {
+        VariantWork::Original => "as stored",
+        VariantWork::Image { target: Target::Format(format), .. } => format.media_type(),
+        VariantWork::Image { target: Target::JpegOrPng, .. } => "JPEG or PNG",
+    }
+}
