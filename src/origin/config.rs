@@ -59,8 +59,19 @@ pub struct DirectoryConfig {
     /// The directory; empty: `bucket` below `data.dir`, made at the start.
     pub path: String,
     /// How many accesses may be under way at once, so that a hanging network file system cannot
-    /// take all threads.
+    /// take all threads; 1 to [`DirectoryConfig::MAX_READS`].
     pub reads: usize,
+}
+
+impl DirectoryConfig {
+    /// The number of threads that there are for blocking work.
+    pub const MAX_READS: usize = 512;
+
+    fn check(&self) -> Option<Problem> {
+        let remedy = format!("must lie between 1 and {}", Self::MAX_READS);
+        let is_fine = (1..=Self::MAX_READS).contains(&self.reads);
+        (!is_fine).then(|| Problem::new("origin.directory.reads", self.reads, remedy))
+    }
 }
 
 /// A bucket behind the S3 protocol.
@@ -117,10 +128,7 @@ impl Config {
             problems.push(Problem::new("origin.retries", self.retries, remedy));
         }
         match self.kind {
-            Kind::Directory if self.directory.reads == 0 => {
-                problems.push(Problem::new("origin.directory.reads", 0, "at least 1"));
-            }
-            Kind::Directory => {}
+            Kind::Directory => problems.extend(self.directory.check()),
             Kind::S3 => problems.extend(s3::check(&self.s3)),
             Kind::Http => problems.extend(web::check(&self.http)),
         }

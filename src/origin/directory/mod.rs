@@ -20,7 +20,9 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
-use crate::origin::{Answer, Ask, Body, Config, Error, Object, ObjectInfo, ObjectKey, OpenError, Origin};
+use crate::origin::{
+    Answer, Ask, Body, Config, DirectoryConfig, Error, Object, ObjectInfo, ObjectKey, OpenError, Origin,
+};
 
 const PIECE: u64 = 64 * 1024;
 
@@ -43,7 +45,8 @@ impl Directory {
             std::fs::create_dir_all(&root).map_err(unusable)?;
         }
         beneath::open_root(&root).map_err(|errno| unusable(errno.into()))?;
-        let slots = Arc::new(Semaphore::new(config.directory.reads));
+        let reads = config.directory.reads.clamp(1, DirectoryConfig::MAX_READS);
+        let slots = Arc::new(Semaphore::new(reads));
         Ok(Self { root: root.into(), disk: Disk { slots, timeout: config.read_timeout } })
     }
 

@@ -1,5 +1,6 @@
 //! Reads an upstream's answer and believes none of it: status, range, length and coding must fit
-//! what was asked, and the body must be as long as announced.
+//! what was asked, and the body must be as long as announced. Only a body of HTTP/1.0 that ends with
+//! its connection announces nothing and is taken as it comes.
 
 use std::time::{Duration, SystemTime};
 
@@ -72,11 +73,15 @@ fn info(headers: &HeaderMap) -> ObjectInfo {
 /// A coded body is not the object. `aws-chunked` is what some upload programs leave behind on
 /// objects that are not coded at all.
 fn refuse_coding(headers: &HeaderMap) -> Result<(), Error> {
-    let coding = text(headers, &header::CONTENT_ENCODING).unwrap_or_default().trim().to_ascii_lowercase();
-    match coding.as_str() {
-        "" | "identity" | "aws-chunked" => Ok(()),
-        coding => Err(Error::BadAnswer(format!("coded as {coding:?}, asked for identity"))),
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    let codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    for coding in codings.map(|coding| coding.trim_ascii().to_ascii_lowercase()) {
+        if !matches!(coding.as_slice(), b"" | b"identity" | b"aws-chunked") {
+            let coding = coding.escape_ascii();
+            return Err(Error::BadAnswer(format!("coded as {coding}, asked for identity")));
+        }
     }
+    Ok(())
 }
 
 /// First byte, last byte, length of the whole; only what can be true.

@@ -138,4 +138,8 @@ fn the_default_directory_is_made_and_a_configured_one_must_exist() {
     std::fs::write(data.path().join("file"), "x").expect("written");
     config.directory.path = data.path().join("file").display().to_string();
     assert!(kinora::origin::open(&config, data.path()).is_err(), "a file is no directory");
+    for reads in [0, usize::MAX] {
+        config.directory.reads = reads;
+        assert_eq!(config.check().len(), 1, "{reads} accesses at once are refused");
+    }
 }

@@ -71,9 +71,12 @@ async fn a_body_that_does_not_fit_is_an_error() {
         ("cut", Ask::default(), Fault::Cut(150_000)),
         ("cut at the beginning", Ask::default(), Fault::Cut(0)),
         ("one byte short", Ask::default(), Fault::Longer),
+        ("cut without an announced length", Ask::default(), Fault::ChunkedCut(150_000)),
         ("a part, cut", part.clone(), Fault::Cut(50_000)),
+        ("a part, cut without an announced length", part.clone(), Fault::ChunkedCut(50_000)),
         ("another part", Ask { range: Some(ByteRange::Between(5, 9)), ..Ask::default() }, Fault::OtherPart),
         ("gzip", Ask::default(), Fault::Headers(&[("content-encoding", "gzip")])),
+        ("gzip in a list", Ask::default(), Fault::Headers(&[("content-encoding", "identity, gzip")])),
         ("br", part, Fault::Headers(&[("content-encoding", "br")])),
     ] {
         server.fault(fault);
@@ -82,6 +85,10 @@ async fn a_body_that_does_not_fit_is_an_error() {
     }
     server.fault(Fault::Headers(&[("content-encoding", "identity")]));
     assert_eq!(read(&origin, "a").await.len(), 200_000, "identity is no coding");
+    server.fault(Fault::Chunked);
+    let found = object(origin.get(&key("a"), &Ask::default()).await);
+    assert_eq!(found.info.length, None, "no length was announced");
+    assert_eq!(crate::origin::bytes(found.body).await.expect("a whole body").len(), 200_000);
 }
 
 #[tokio::test]

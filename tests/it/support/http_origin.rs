@@ -32,6 +32,10 @@ pub(crate) enum Fault {
     Cut(usize),
     /// One more byte is announced than comes.
     Longer,
+    /// The length is not announced.
+    Chunked,
+    /// The length is not announced, and the body breaks off after so many bytes.
+    ChunkedCut(usize),
     /// The whole object, whatever part was asked.
     IgnoreRange,
     /// A proper part, but not the one that was asked.
@@ -160,10 +164,14 @@ fn object_answer(object: &Bytes, seen: &Seen, fault: Option<Fault>) -> Response<
         }
     };
     let announced = bytes.len() + usize::from(matches!(fault, Some(Fault::Longer)));
-    let mut head = head.header(header::CONTENT_LENGTH, announced);
+    let mut head = match fault {
+        Some(Fault::Chunked | Fault::ChunkedCut(_)) => head,
+        _ => head.header(header::CONTENT_LENGTH, announced),
+    };
     let body = match fault {
         _ if seen.method == Method::HEAD => Body::empty(),
-        Some(Fault::Cut(length)) => broken(bytes.split_to(length)),
+        Some(Fault::Chunked) => Body::from_stream(stream::iter([Ok::<_, std::io::Error>(bytes)])),
+        Some(Fault::Cut(length) | Fault::ChunkedCut(length)) => broken(bytes.split_to(length)),
         Some(Fault::Longer) => broken(bytes),
         Some(Fault::HoldAfter(length, gate)) => {
             let first = stream::iter([Ok::<_, std::io::Error>(bytes.split_to(length))]);
