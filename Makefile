@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt lint docs deny advisories bench release image fixtures golden
+.PHONY: help setup run test check fmt lint docs deny advisories bench release image fixtures golden readme
 
 ARGS ?=
 IMAGE ?= kinora
@@ -61,3 +61,6 @@ fixtures: setup ## render the sample and test pictures anew
 
 golden: setup ## rewrite the golden pictures; review the difference before you commit
 	KINORA_GOLDEN=write cargo test --test it golden
+
+readme: setup ## write the tables of README.md from the code
+	KINORA_README=write cargo test --test it docs::
