@@ -2,7 +2,11 @@
 
 use crate::failure::{Code, Failure};
 use crate::headers::accept::NotAcceptable;
-use crate::{origin, render, request, signature, transform};
+use crate::origin;
+use crate::render;
+use crate::request;
+use crate::signature;
+use crate::transform;
 
 /// How long to stay away when the queue is full: about the time of a few renders.
 const QUEUE_RETRY_SECONDS: u32 = 2;

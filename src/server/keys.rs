@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::{ActiveKey, Catalog};
+use crate::server::first_start::{Welcome, first_start};
 use crate::server::{Error, system};
 use crate::signature::{KeyRing, SigningKey};
 
@@ -19,14 +20,15 @@ use crate::signature::{KeyRing, SigningKey};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Opens the catalogue, makes the first keys if there are none, and reads them all.
-pub(super) fn prepare(config: &Config) -> Result<KeyRing, Error> {
+pub(super) fn prepare(config: &Config, now: u64) -> Result<(KeyRing, Option<Welcome>), Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("a thread"))?;
     runtime.block_on(async {
         let catalog = Catalog::open(&config.catalog, &config.data.dir).await?;
+        let welcome = first_start(config, &catalog, now).await?;
         let ring = ring(&catalog).await?;
         catalog.close().await;
-        Ok(ring)
+        Ok((ring, welcome))
     })
 }
 

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerOptions;
@@ -37,9 +37,10 @@ use crate::request::Rules;
 use crate::signature;
 use crate::signature::{KeyRing, Seal};
 use crate::telemetry::{Metrics, start_log};
-use crate::{metadata, origin};
+use crate::metadata;
+use crate::origin;
 
-pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
+pub use first_start::Error as FirstStartError;
 
 use listener::Prebound;
 
@@ -75,7 +76,7 @@ pub enum Error {
     Random(getrandom::Error),
     /// The first start.
     #[error("{0}")]
-    FirstStart(String),
+    FirstStart(#[from] FirstStartError),
 }
 
 /// Starts everything and runs until a signal says to stop.
@@ -89,12 +90,16 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     start_log(&config.log);
     config.data.prepare().map_err(system("data.dir"))?;
     let run_dir = internal::run_dir(&config.data.dir)?;
-    let ring = keys::prepare(config)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (ring, welcome) = keys::prepare(config, now)?;
     let parts = Parts::new(config, ring)?;
     let public = listener::bind(config.server.listen)?;
     let tls = config.server.tls.is_on().then(|| listener::bind(config.server.tls.listen)).transpose()?;
     let admin = listener::bind(config.admin.listen)?;
     announce(&public, tls.as_ref(), &admin)?;
+    if let Some(welcome) = welcome {
+        say(&welcome.text(&format!("http://{}", local(&public)?), now)?)?;
+    }
 
     let mut server =
         Server::new_with_opt_and_conf(Opt { upgrade, ..Opt::default() }, server_conf(config, &run_dir));
