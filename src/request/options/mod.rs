@@ -73,7 +73,7 @@ pub fn options_table() -> String {
 /// Options of the contract that this version does not offer yet: they are refused, because ignoring
 /// them would give another picture than asked.
 pub(super) fn is_announced(name: &str) -> Option<&'static str> {
-    const ANNOUNCED: [&str; 12] = [
+    const ANNOUNCED: [&str; 11] = [
         "anim",
         "blur",
         "brightness",
@@ -85,7 +85,6 @@ pub(super) fn is_announced(name: &str) -> Option<&'static str> {
         "sharpen",
         "t",
         "watermark",
-        "preset",
     ];
     ANNOUNCED.into_iter().find(|announced| *announced == name)
 }
