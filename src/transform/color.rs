@@ -230,7 +230,10 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::transform::samples::cmyk_profile;
 
     fn find(profile: &ColorProfile, samples: Samples) -> Option<ToSrgb> {
         ToSrgb::find(Profile::Icc(&profile.encode().unwrap()), samples)
@@ -319,5 +322,35 @@ mod tests {
             find(&ColorProfile::new_gray_with_gamma(1.1 + i as f32 / 50.), Samples::Gray).unwrap();
         }
         assert!(known().entries.len() <= MAX_KNOWN, "the oldest are forgotten");
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_profiles_never_panic(
+            which in 0..5usize,
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            len in any::<prop::sample::Index>(),
+            is_cut in any::<bool>(),
+        ) {
+            let mut profile = match which {
+                0 => ColorProfile::new_display_p3().encode().unwrap(),
+                1 => ColorProfile::new_adobe_rgb().encode().unwrap(),
+                2 => ColorProfile::new_gray_with_gamma(1.8).encode().unwrap(),
+                3 => ColorProfile::new_bt2020_pq().encode().unwrap(),
+                _ => cmyk_profile(),
+            };
+            for (at, value) in flips {
+                let at = at.index(profile.len());
+                profile[at] = value;
+            }
+            if is_cut {
+                profile.truncate(len.index(profile.len()));
+            }
+            for samples in [Samples::Gray, Samples::GrayAlpha, Samples::Rgb, Samples::Rgba, Samples::Cmyk] {
+                if let Some(way) = ToSrgb::make(Profile::Icc(&profile), samples) {
+                    let _ = way.apply(samples, &mut [77; 4 * 50]);
+                }
+            }
+        }
     }
 }

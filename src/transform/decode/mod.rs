@@ -67,15 +67,16 @@ pub(in crate::transform) fn decode_memory(probe: &Probe, shrink: Shrink) -> u64 
     let output = pixels.saturating_mul(if probe.has_alpha { 4 } else { 3 });
     let wide = if probe.bits > 8 { 2 } else { 1 };
     let row = u64::from(probe.width) * u64::from(probe.components) * wide;
-    /// Tables, windows and small buffers of any decoder.
-    const FIXED: u64 = 512 << 10;
+    /// Tables, windows and small buffers of any decoder, and the tables of a colour profile.
+    const FIXED: u64 = 1 << 20;
     FIXED.saturating_add(match probe.format {
         SourceFormat::Jpeg => jpeg::memory(probe, shrink),
-        // The decoder unfilters behind its window of 32 KiB and keeps some rows.
-        SourceFormat::Png => output.saturating_add(row.saturating_mul(4)),
+        // The decoder keeps some rows, and unpacks ahead of them.
+        SourceFormat::Png => output.saturating_add(row.saturating_mul(4)).saturating_add(1 << 20),
         // Lossless needs 4 bytes a pixel beside the output, and its alpha planes are as large.
         SourceFormat::Webp => output.saturating_add(pixels.saturating_mul(5)),
-        SourceFormat::Gif => output.saturating_add(pixels),
+        // Its decoder takes frames of up to twice the screen.
+        SourceFormat::Gif => output.saturating_add(pixels.saturating_mul(2)),
         // Planes of 16 bits where deeper than 8, then their narrow copy; per block about as much
         // again for filters and modes.
         SourceFormat::Avif => output.saturating_add(samples.saturating_mul(2 * wide + wide - 1)),

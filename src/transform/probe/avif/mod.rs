@@ -2,6 +2,7 @@
 //! and what is said of them. Everything but the coded bytes stands in `meta`.
 
 mod boxes;
+mod fields;
 mod properties;
 
 use std::borrow::Cow;
