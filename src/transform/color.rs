@@ -293,6 +293,20 @@ mod tests {
     }
 
     #[test]
+    fn ink_goes_through_its_table() {
+        let way = ToSrgb::find(Profile::Icc(&cmyk_profile()), Samples::Cmyk).unwrap();
+        // L* of a corner is 100 less 23.5 for each ink, and 0 under black.
+        let cases =
+            [([0, 0, 0, 0], 255), ([0, 0, 0, 255], 0), ([255, 0, 0, 0], 188), ([0, 255, 255, 0], 126)];
+        for (ink, light) in cases {
+            let mut pixel = ink;
+            way.apply(Samples::Cmyk, &mut pixel).unwrap();
+            let off = pixel[..3].iter().map(|value| value.abs_diff(light)).max().unwrap();
+            assert!(off <= 5, "{ink:?} is {:?}, not {light}", &pixel[..3]);
+        }
+    }
+
+    #[test]
     fn rewriting_in_place_never_overtakes_itself() {
         for samples in [Samples::Gray, Samples::GrayAlpha, Samples::Rgb, Samples::Cmyk] {
             let (from, to) = samples.channels();
