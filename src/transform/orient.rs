@@ -35,8 +35,8 @@ impl Orientation {
     /// This one first, `next` after it, as one.
     pub(crate) fn then(self, next: Self) -> Self {
         // Mirroring turns a clockwise turn into a counter-clockwise one.
-        let turns = if next.mirrored { 4 - self.quarter_turns % 4 } else { self.quarter_turns };
-        Self { mirrored: self.mirrored != next.mirrored, quarter_turns: (next.quarter_turns + turns) % 4 }
+        let turns = if next.mirrored { 4 - self.quarter_turns % 4 } else { self.quarter_turns % 4 };
+        Self { mirrored: self.mirrored != next.mirrored, quarter_turns: (next.quarter_turns % 4 + turns) % 4 }
     }
 
     /// What undoes this one.
@@ -91,8 +91,7 @@ fn turn_pixels<const N: usize>(source: &Pixels, by: Orientation, target: &mut [u
     let (to, _) = target.as_chunks_mut::<N>();
     let (width, height) = (source.width as usize, source.height as usize);
     let (across, down) = if by.swaps_sides() { (height, width) } else { (width, height) };
-    // Where the pixel that ends at (x, y) comes from is linear in x and y: the inverse, undoing the
-    // turn and then the mirroring, gives a first index and one step for each direction.
+    // Where the pixel that ends at (x, y) comes from: the turn undone, then the mirroring.
     let source_at = |x: usize, y: usize| {
         let (x, y) = match by.quarter_turns % 4 {
             0 => (x, y),
@@ -102,12 +101,16 @@ fn turn_pixels<const N: usize>(source: &Pixels, by: Orientation, target: &mut [u
         };
         y * width + if by.mirrored { width - 1 - x } else { x }
     };
+    // That is linear along a row, so a first index and a step are enough for a run of pixels.
+    let step = if across > 1 { source_at(1, 0).wrapping_sub(source_at(0, 0)) } else { 0 };
     for top in (0..down).step_by(BLOCK) {
         for left in (0..across).step_by(BLOCK) {
             let right = (left + BLOCK).min(across);
             for y in top..(top + BLOCK).min(down) {
-                for (x, pixel) in (left..right).zip(&mut to[y * across + left..y * across + right]) {
-                    *pixel = from[source_at(x, y)];
+                let mut at = source_at(left, y);
+                for pixel in &mut to[y * across + left..y * across + right] {
+                    *pixel = from[at];
+                    at = at.wrapping_add(step);
                 }
             }
         }

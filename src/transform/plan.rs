@@ -52,11 +52,15 @@ pub struct Plan {
 /// Plans the work on a source.
 ///
 /// # Errors
-/// [`Error::TooManyPixels`] and [`Error::RegionOutside`].
+/// [`Error::TooManyPixels`] and [`Error::RegionOutside`]; [`Error::Corrupt`] for a source without
+/// any pixels.
 pub fn plan(probe: &Probe, operations: &Operations, target: Target, limits: &Limits) -> Result<Plan, Error> {
     let pixels = u64::from(probe.width) * u64::from(probe.height);
     if pixels > limits.max_source_pixels {
         return Err(Error::TooManyPixels { pixels, limit: limits.max_source_pixels });
+    }
+    if pixels == 0 {
+        return Err(Error::Corrupt { format: "picture", reason: "it has no pixels".to_owned() });
     }
     let stored = Size { width: probe.width, height: probe.height };
     let seen = probe.orientation.size(stored);
@@ -165,10 +169,11 @@ impl Plan {
         let result = u64::from(self.size.width) * u64::from(self.size.height) * channels;
         // Turned, given alpha and padded, each into a new buffer while the old one is still there.
         let moved = result * (u64::from(self.turn != Orientation::default()) + 2 * u64::from(is_padded));
-        decode_memory(&self.probe, self.shrink)
-            + resized
-            + moved
-            + encode_memory(self.size, self.format, has_alpha)
+        decode_memory(&self.probe, self.shrink).saturating_add(resized + moved).saturating_add(encode_memory(
+            self.size,
+            self.format,
+            has_alpha,
+        ))
     }
 }
 
@@ -290,6 +295,9 @@ mod tests {
         let source = probe(SourceFormat::Jpeg, 10_000, 5001);
         let error = plan(&source, &Operations::default(), Target::JpegOrPng, &LIMITS);
         assert_eq!(error, Err(Error::TooManyPixels { pixels: 50_010_000, limit: 50_000_000 }));
+        let nothing =
+            plan(&probe(SourceFormat::Gif, 0, 9), &Operations::default(), Target::JpegOrPng, &LIMITS);
+        assert!(matches!(nothing, Err(Error::Corrupt { .. })), "{nothing:?}");
         let region = Some(Region::Pixels { x: 100, y: 0, width: 1, height: 1 });
         let operations = Operations { region, ..Operations::default() };
         let error = plan(&probe(SourceFormat::Png, 100, 50), &operations, Target::JpegOrPng, &LIMITS);
