@@ -12,7 +12,7 @@ use crate::transform::operation::{
 };
 use crate::transform::pixels::Orientation;
 use crate::transform::probe::{Probe, SourceFormat};
-use crate::transform::resize::resize_memory;
+use crate::transform::resize::{factor, resize_memory};
 
 /// What the server allows, whatever was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,18 +163,21 @@ impl Plan {
         let is_padded = matches!(self.geometry, Geometry::Resize { fit: Fit::Contain, .. });
         let has_alpha = self.probe.has_alpha || is_padded && self.padding.alpha < 255;
         let channels = if has_alpha { 4 } else { 3 };
-        let area = self.area.size();
+        let area = shrunk(self.area.size(), self.shrink);
         // Before padding the picture may be as large as the canvas, but not larger.
         let resized = resize_memory(area, self.turn.inverse().size(self.size), channels);
         let result = u64::from(self.size.width) * u64::from(self.size.height) * channels;
         // Turned, given alpha and padded, each into a new buffer while the old one is still there.
         let moved = result * (u64::from(self.turn != Orientation::default()) + 2 * u64::from(is_padded));
-        decode_memory(&self.probe, self.shrink).saturating_add(resized + moved).saturating_add(encode_memory(
-            self.size,
-            self.format,
-            has_alpha,
-        ))
+        let encoder = encode_memory(self.size, self.format, self.quality, has_alpha);
+        decode_memory(&self.probe, self.shrink).saturating_add(resized + moved + encoder)
     }
+}
+
+/// The size of an area after the decoder has shrunk it; a pixel more for parts at both ends.
+fn shrunk(area: Size, shrink: Shrink) -> Size {
+    let side = |side: u32| (side / factor(shrink) + 2).min(side);
+    Size { width: side(area.width), height: side(area.height) }
 }
 
 fn format(probe: &Probe, target: Target) -> Format {
