@@ -441,15 +441,23 @@ mod commands {
             "image/avif",
             "curl",
             "JPEG or PNG",
+            "no bucket yet",
             "/media/photos/cat.jpg?resize=300,300&format=avif",
         ] {
             assert!(explained.contains(part), "{part}: {explained}");
         }
         assert!(!explained.contains("00112233445566778899aabbccddeeff"), "no secret");
+        let bucket = directory.path().join("data/bucket");
+        fs::create_dir(&bucket).expect("made");
+        fs::write(bucket.join("lake.jpg"), kinora::server::SAMPLES[0].1).expect("written");
+        let planned = said(&kinora(&directory, &["explain", "/media/lake.jpg?resize=800,"]));
+        assert!(planned.contains("JPEG 1600x1067") && planned.contains("image/avif 800x53"), "{planned}");
+        let missing = said(&kinora(&directory, &["explain", "/media/sea.jpg?resize=800,"]));
+        assert!(missing.contains("no such object"), "{missing}");
         let forged = signed.replace("300,300", "3000,300");
         let explained = said(&kinora(&directory, &["explain", &forged, "--accept", "image/webp"]));
         assert!(explained.contains("refused: the proof does not hold"), "{explained}");
-        assert!(explained.contains("image/webp") && !explained.contains("Chrome"), "{explained}");
+        assert!(explained.contains("Accept        image/webp") && !explained.contains("Chrome"), "{explained}");
         assert!(refusal(&kinora(&directory, &["explain", "/media/a.jpg?quality=500"])).contains("quality"));
         assert_eq!(kinora(&directory, &["explain", "nonsense"]).status.code(), Some(1));
     }

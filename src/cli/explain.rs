@@ -1,17 +1,22 @@
 //! `kinora explain`: says how a URL is read, without a running server.
 
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytesize::ByteSize;
 use clap::Args;
 use humantime_serde::re::humantime;
-
-use std::time::{Duration, UNIX_EPOCH};
 
 use crate::cli::{Error, existing_catalog, now, say, wait_for};
 use crate::config::Config;
 use crate::headers::FormatClass;
-use crate::request::{Delivery, MediaRequest, Rules, VariantWork, Work, split_target};
+use crate::origin;
+use crate::origin::{Kind, ObjectKey};
+use crate::render;
+use crate::request::{Delivery, MediaRequest, Rules, Variant, VariantWork, Work, split_target};
 use crate::signature;
 use crate::signature::{Claim, Explanation, KeyRing, Policy};
-use crate::transform::Target;
+use crate::transform;
+use crate::transform::{Probe, Size, Target};
 
 /// What well-known clients send for a picture.
 const CLIENTS: [(&str, &str); 4] = [
@@ -54,9 +59,9 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Error> {
     rows.extend(request_rows(&request));
     rows.extend(proof_rows(&proof));
     for (name, value) in rows {
-        say(&format!("{name:<14}{value}"))?;
+        say(&row(name, &value))?;
     }
-    variant_rows(&request, arguments.accept.as_deref())
+    variant_rows(config, &request, arguments.accept.as_deref())
 }
 
 /// Path and query as a client would send them.
@@ -102,23 +107,72 @@ fn date(seconds: u64) -> String {
     time.map(|time| humantime::format_rfc3339_seconds(time).to_string()).unwrap_or_default()
 }
 
-/// One line for each client: the format, and the canonical form, which is the text of the cache key.
-fn variant_rows(request: &MediaRequest, accept: Option<&str>) -> Result<(), Error> {
+/// One line for each client: the canonical form, which is the text of the cache key, and the plan.
+fn variant_rows(config: &Config, request: &MediaRequest, accept: Option<&str>) -> Result<(), Error> {
+    let source = match &request.work {
+        Work::Original => None,
+        Work::Image { .. } => Some(probed(config, &request.key)?),
+    };
+    match &source {
+        Some(Ok(probe)) => {
+            say(&row("source", &format!("{} {}x{}", probe.format.name(), probe.width, probe.height)))?
+        }
+        Some(Err(reason)) => say(&row("source", &format!("not known, so there is no plan: {reason}")))?,
+        None => {}
+    }
+    let probe = source.and_then(Result::ok);
     if !request.is_negotiated() {
-        return say(&format!("{:<14}{}", "cache key", request.negotiate(FormatClass::JpegOrPng).to_path()));
+        let variant = request.negotiate(FormatClass::JpegOrPng);
+        return say_variant(config, "all clients", &variant, probe.as_ref());
     }
     let clients: Vec<(&str, &str)> = accept.map_or(CLIENTS.to_vec(), |accept| vec![("Accept", accept)]);
     for (client, accept) in clients {
-        let outcome = match FormatClass::negotiate([accept.as_bytes()]) {
-            Ok(class) => {
-                let variant = request.negotiate(class);
-                format!("{:<13}cache key {}", format_name(&variant.work), variant.to_path())
-            }
-            Err(error) => format!("refused: {error}"),
-        };
-        say(&format!("{client:<14}{outcome}"))?;
+        match FormatClass::negotiate([accept.as_bytes()]) {
+            Ok(class) => say_variant(config, client, &request.negotiate(class), probe.as_ref())?,
+            Err(error) => say(&row(client, &format!("refused: {error}")))?,
+        }
     }
     Ok(())
+}
+
+/// The source's header, or why it is not known; a bucket directory that is missing is not made.
+fn probed(config: &Config, key: &ObjectKey) -> Result<Result<Probe, String>, Error> {
+    let own_bucket = config.origin.kind == Kind::Directory && config.origin.directory.path.is_empty();
+    if own_bucket && !config.data.dir.join("bucket").is_dir() {
+        return Ok(Err("there is no bucket yet".to_owned()));
+    }
+    wait_for(async {
+        Ok(match origin::open(&config.origin, &config.data.dir) {
+            Ok(origin) => {
+                let probe = render::probe(origin.as_ref(), key, &config.image).await;
+                probe.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        })
+    })
+}
+
+fn say_variant(config: &Config, client: &str, variant: &Variant, probe: Option<&Probe>) -> Result<(), Error> {
+    say(&row(client, format_name(&variant.work)))?;
+    say(&row("  cache key", &variant.to_path()))?;
+    let (Some(probe), VariantWork::Image { operations, target }) = (probe, &variant.work) else {
+        return Ok(());
+    };
+    say(&row(
+        "  plan",
+        &match transform::plan(probe, operations, *target, &config.image.limits()) {
+            Ok(plan) => {
+                let Size { width, height } = plan.size();
+                let memory = ByteSize::b(plan.memory_bytes());
+                format!("{} {width}x{height}, working memory {memory}", plan.format().media_type())
+            }
+            Err(error) => format!("refused: {error}"),
+        },
+    ))
+}
+
+fn row(name: &str, value: &str) -> String {
+    format!("{name:<14}{value}")
 }
 
 fn format_name(work: &VariantWork) -> &'static str {

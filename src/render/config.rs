@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::setting::Problem;
+use crate::transform::Limits;
 
 /// How much work on pictures is admitted at the same time.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,6 +57,15 @@ pub struct ImageConfig {
 impl ImageConfig {
     /// WebP holds no longer side, and what is negotiated must be able to be WebP.
     const LONGEST_SIDE: u32 = 16_383;
+
+    /// What of it a plan needs.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_width: self.max_width,
+            max_height: self.max_height,
+            max_source_pixels: self.max_source_pixels,
+        }
+    }
 
     /// What is wrong with these values.
     pub fn check(&self) -> Vec<Problem> {

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::origin::{Ask, ObjectInfo, Origin};
+use crate::origin::{Ask, ObjectInfo, ObjectKey, Origin};
 use crate::request::{Variant, VariantWork};
 use crate::signature::Verified;
 use crate::transform;
-use crate::transform::{Format, Limits, Operations, Output, Step, Target};
+use crate::transform::{Format, Limits, Operations, Output, Probe, Step, Target};
 
 pub use config::{Config, ImageConfig};
 pub use error::Error;
@@ -89,11 +89,7 @@ impl Renderer {
         Ok(Self {
             origin,
             pool: Pool::new(slots, config.queue, config.memory.as_u64())?,
-            limits: Limits {
-                max_width: image.max_width,
-                max_height: image.max_height,
-                max_source_pixels: image.max_source_pixels,
-            },
+            limits: image.limits(),
             max_source_bytes: image.max_source_bytes.as_u64(),
             deadline: config.deadline,
         })
@@ -162,6 +158,14 @@ impl Renderer {
         clock.add_to(&mut timings);
         Ok(finish(variant, info, output?, timings))
     }
+}
+
+/// Reads as much of an object as its header takes, and says what it is.
+///
+/// # Errors
+/// [`Error`] by whose fault it is: the origin or the picture.
+pub async fn probe(origin: &dyn Origin, key: &ObjectKey, image: &ImageConfig) -> Result<Probe, Error> {
+    source::open(origin, key, &Ask::default(), image.max_source_bytes.as_u64()).await?.probe().await
 }
 
 fn finish(variant: &Variant, source: ObjectInfo, output: Output, timings: Timings) -> Rendered {

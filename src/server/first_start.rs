@@ -13,7 +13,7 @@ use crate::signature;
 use crate::signature::{SignError, SigningKey};
 
 /// Pictures for a bucket that has none, by their keys.
-pub(super) const SAMPLES: &[(&str, &[u8])] = &[];
+pub const SAMPLES: &[(&str, &[u8])] = &[("lake.jpg", include_bytes!("../../fixtures/samples/lake.jpg"))];
 
 const SIGNED_FOR_SECONDS: u64 = 24 * 60 * 60;
 
@@ -37,7 +37,7 @@ pub enum Error {
 }
 
 /// What the first start has made. Its secrets are shown this once.
-pub(super) struct Welcome {
+pub struct Welcome {
     api: IssuedKey,
     upload: IssuedKey,
     signing: IssuedKey,
@@ -50,7 +50,7 @@ pub(super) struct Welcome {
 ///
 /// # Errors
 /// If the catalogue or the bucket directory cannot be written.
-pub(super) async fn first_start(config: &Config, catalog: &Catalog, now: u64) -> Result<Option<Welcome>, Error> {
+pub async fn first_start(config: &Config, catalog: &Catalog, now: u64) -> Result<Option<Welcome>, Error> {
     if !catalog.keys().await?.is_empty() {
         return Ok(None);
     }
@@ -74,7 +74,7 @@ impl Welcome {
     ///
     /// # Errors
     /// [`Error::Sign`], which the keys made here give no reason for.
-    pub(super) fn text(&self, base_url: &str, now: u64) -> Result<String, Error> {
+    pub fn text(&self, base_url: &str, now: u64) -> Result<String, Error> {
         let mut text =
             "First start: there were no keys, so these were made. They are not shown again.\n".to_owned();
         for (name, id, secret, key) in [

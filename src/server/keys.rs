@@ -11,41 +11,24 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::metadata;
-use crate::metadata::{ActiveKey, Catalog};
-use crate::server::first_start::{Welcome, first_start};
-use crate::server::{Error, system};
-use crate::signature::{KeyRing, SigningKey};
+use crate::metadata::Catalog;
+use crate::server::{Error, Welcome, first_start, system, unix_now};
+use crate::signature::KeyRing;
 
 /// A key made or revoked by another process counts within this time: one cheap question each.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Opens the catalogue, makes the first keys if there are none, and reads them all.
-pub(super) fn prepare(config: &Config, now: u64) -> Result<(KeyRing, Option<Welcome>), Error> {
+pub(super) fn prepare(config: &Config) -> Result<(KeyRing, Option<Welcome>), Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("a thread"))?;
     runtime.block_on(async {
         let catalog = Catalog::open(&config.catalog, &config.data.dir).await?;
-        let welcome = first_start(config, &catalog, now).await?;
-        let ring = ring(&catalog).await?;
+        let welcome = first_start(config, &catalog, unix_now()).await?;
+        let ring = catalog.key_ring().await?;
         catalog.close().await;
         Ok((ring, welcome))
     })
-}
-
-async fn ring(catalog: &Catalog) -> Result<KeyRing, metadata::Error> {
-    let mut signing = Vec::new();
-    let mut api = Vec::new();
-    for key in catalog.active_keys().await? {
-        match key {
-            ActiveKey::Signing { access_id, secret, sha1 } => {
-                signing.push(SigningKey { access_id, secret, sha1 })
-            }
-            ActiveKey::Api { secret_sha256, .. } => api.push(secret_sha256),
-            // Uploads are not served here.
-            ActiveKey::Upload { .. } => {}
-        }
-    }
-    Ok(KeyRing::new(signing, api))
 }
 
 /// Keeps the ring up to date; SIGHUP reads it at once.
@@ -72,7 +55,7 @@ impl Watch {
             };
             let change = Some(catalog.change().await?);
             if asked || change != seen {
-                self.ring.store(Arc::new(ring(&catalog).await?));
+                self.ring.store(Arc::new(catalog.key_ring().await?));
                 seen = change;
                 tracing::debug!("keys read");
             }

@@ -10,7 +10,7 @@ mod keys;
 mod listener;
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -37,10 +37,9 @@ use crate::request::Rules;
 use crate::signature;
 use crate::signature::{KeyRing, Seal};
 use crate::telemetry::{Metrics, start_log};
-use crate::metadata;
-use crate::origin;
+use crate::{metadata, origin};
 
-pub use first_start::Error as FirstStartError;
+pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
 use listener::Prebound;
 
@@ -90,15 +89,14 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     start_log(&config.log);
     config.data.prepare().map_err(system("data.dir"))?;
     let run_dir = internal::run_dir(&config.data.dir)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (ring, welcome) = keys::prepare(config, now)?;
+    let (ring, welcome) = keys::prepare(config)?;
     let parts = Parts::new(config, ring)?;
     let public = listener::bind(config.server.listen)?;
     let tls = config.server.tls.is_on().then(|| listener::bind(config.server.tls.listen)).transpose()?;
     let admin = listener::bind(config.admin.listen)?;
     announce(&public, tls.as_ref(), &admin)?;
     if let Some(welcome) = welcome {
-        say(&welcome.text(&format!("http://{}", local(&public)?), now)?)?;
+        say(&welcome.text(&reachable(local(&public)?), unix_now())?)?;
     }
 
     let mut server =
@@ -272,6 +270,18 @@ fn announce(public: &TcpListener, tls: Option<&TcpListener>, admin: &TcpListener
         say(&format!("listening on https://{}", local(tls)?))?;
     }
     say(&format!("admin listening on http://{}", local(admin)?))
+}
+
+/// The URL of an address for a client on this machine.
+fn reachable(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    format!("http://{address}")
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, Error> {
