@@ -90,12 +90,15 @@ struct Fills {
     /// So that a hit takes no lock while nothing arrives.
     count: AtomicUsize,
     next_id: AtomicU64,
-    by_key: Mutex<HashMap<HashBinary, Vec<(u64, Arc<Fill>)>>>,
+    by_key: Mutex<FillsByKey>,
 }
+
+/// Each fill with its id.
+type FillsByKey = HashMap<HashBinary, Vec<(u64, Arc<Fill>)>>;
 
 impl Fills {
     /// Nothing that holds this lock can panic midway.
-    fn by_key(&self) -> MutexGuard<'_, HashMap<HashBinary, Vec<(u64, Arc<Fill>)>>> {
+    fn by_key(&self) -> MutexGuard<'_, FillsByKey> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -232,7 +232,7 @@ fn units(bytes: u64) -> u64 {
 /// The life of one thread.
 fn work(shared: &Shared) {
     // On Linux this concerns the calling thread alone. Where it is not allowed, the pool still works.
-    if rustix::process::nice(NICENESS).is_err() {
+    if rustix::process::setpriority_process(None, NICENESS).is_err() {
         tracing::warn!("render threads run at normal priority: lowering it was refused");
     }
     let mut scratch = Scratch::default();
