@@ -1,5 +1,7 @@
 //! Settings, keys and the command line. A binary of its own, because it is about the environment.
 
+#![expect(clippy::expect_used, reason = "a test reports what it cannot use by panicking")]
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -457,7 +459,10 @@ mod commands {
         let forged = signed.replace("300,300", "3000,300");
         let explained = said(&kinora(&directory, &["explain", &forged, "--accept", "image/webp"]));
         assert!(explained.contains("refused: the proof does not hold"), "{explained}");
-        assert!(explained.contains("Accept        image/webp") && !explained.contains("Chrome"), "{explained}");
+        assert!(
+            explained.contains("Accept        image/webp") && !explained.contains("Chrome"),
+            "{explained}"
+        );
         assert!(refusal(&kinora(&directory, &["explain", "/media/a.jpg?quality=500"])).contains("quality"));
         assert_eq!(kinora(&directory, &["explain", "nonsense"]).status.code(), Some(1));
     }
