@@ -1,6 +1,6 @@
 # Everything a person or a machine does with this repository. `make help` lists it.
-# One build profile (dev, with optimised dependencies) serves run, test, check and CI, so that no
-# dependency is compiled twice; `make release` builds what ships.
+# `run` builds what ships, once: speed is what it is for. Everything else (test, check, CI) shares the dev
+# profile with optimised dependencies, so that no dependency is compiled twice.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,8 +16,8 @@ help: ## list the targets
 setup: ## install what building needs and this machine lacks
 	@.ci/setup
 
-run: setup ## start Kinora with its embedded settings; ARGS="--config my.toml" adds to them
-	cargo run --bin kinora -- serve $(ARGS)
+run: setup ## build the program that ships and start it; ARGS="--config my.toml" adds settings
+	cargo run --release --locked --bin kinora -- serve $(ARGS)
 
 # Doc examples first, the integration tests last, and all of them even if one fails. The closing line
 # sums what the runner reported; a run that executed nothing is a failure.
