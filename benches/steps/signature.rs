@@ -18,10 +18,6 @@ use kinora::signature::verify;
 const EXPIRY: u64 = 2_000_000_000;
 const TARGET: &str = "/media/photos/2026/cat.jpg?resize=800,600&format=webp";
 
-fn main() {
-    divan::main();
-}
-
 fn key() -> SigningKey {
     SigningKey {
         access_id: "BENCH".into(),

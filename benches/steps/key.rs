@@ -14,10 +14,6 @@ const TARGETS: [&str; 3] = [
     "/media/photos/2026/a%20b.jpg?crop=400,300,0.25,0.75&dpr=1.5&quality=80&bgcolor=fff&region=10p,10p,50p,50p&v=7",
 ];
 
-fn main() {
-    divan::main();
-}
-
 fn variant(target: &str) -> Option<Variant> {
     let rules = Rules { max_width: 2048, max_height: 1536 };
     let request = MediaRequest::parse(&split_target(target), &rules).ok()?;

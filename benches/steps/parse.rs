@@ -13,10 +13,6 @@ use kinora::request::split_target;
 
 const RULES: Rules = Rules { max_width: 2048, max_height: 1536 };
 
-fn main() {
-    divan::main();
-}
-
 #[divan::bench(args = [
     "/media/photos/2026/cat.jpg",
     "/media/photos/2026/cat.jpg?resize=800,600",

@@ -15,10 +15,6 @@ use kinora::transform::{
 
 const LIMITS: Limits = Limits { max_width: 2048, max_height: 1536, max_source_pixels: 100_000_000 };
 
-fn main() {
-    divan::main();
-}
-
 /// Rows of red, green, blue and, if asked for, alpha.
 fn picture(width: usize, height: usize, has_alpha: bool) -> Vec<u8> {
     let mut noise = 0x2545_f491_u32;

@@ -1,0 +1,231 @@
+//! The whole edge over a socket: hits, signed hits, ranges and misses, with nginx's `proxy_cache` beside
+//! it where nginx is installed. Prints one row for each, and ratios of the same run.
+//!
+//! Client and servers share the machine, so only the ratios mean anything elsewhere.
+
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark reports to a person and stops at trouble")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CONNECTIONS: usize = 16;
+const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 3;
+const SMALL: usize = 20_000;
+
+fn main() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let edge = Edge::start(dir.path());
+    let nginx = Nginx::start(dir.path(), &edge.address);
+    let signed = edge.sign("/media/small.bin");
+    let signed = signed.as_str();
+
+    println!("{:<34}{:>12}{:>14}{:>10}", "case", "per second", "p50 (us)", "ratio");
+    let mut targets = vec![("hit, 20 kB", edge.address.as_str(), "/media/small.bin", "")];
+    if let Some(nginx) = &nginx {
+        targets.push(("  nginx proxy_cache, the same", &nginx.address, "/media/small.bin", ""));
+    }
+    targets.push(("hit, 20 kB, signed URL", &edge.address, signed, ""));
+    targets.push(("hit, 1 kB range", &edge.address, "/media/small.bin", "Range: bytes=5000-6023\r\n"));
+    targets.push(("hit, 304", &edge.address, "/media/small.bin", "If-Modified-Since: Fri, 31 Dec 2100 00:00:00 GMT\r\n"));
+    compare(&targets);
+    misses(&edge);
+    if nginx.is_none() {
+        println!("nginx is not installed: no peer in this run");
+    }
+}
+
+/// Targets take turns, so that whatever else happens on the machine happens to all of them.
+fn compare(targets: &[(&str, &str, &str, &str)]) {
+    let mut rates = vec![Vec::new(); targets.len()];
+    for _ in 0..ROUNDS {
+        for (place, (_, address, path, headers)) in targets.iter().enumerate() {
+            rates[place].push(load(address, path, headers));
+        }
+    }
+    let mut base = None;
+    for ((name, ..), mut rounds) in targets.iter().zip(rates) {
+        rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (rate, p50) = rounds[rounds.len() / 2];
+        let ratio = rate / *base.get_or_insert(rate);
+        println!("{name:<34}{rate:>12.0}{:>14.1}{ratio:>10.2}", p50.as_secs_f64() * 1e6);
+    }
+}
+
+/// Requests per second and median time over keep-alive connections.
+fn load(address: &str, path: &str, headers: &str) -> (f64, Duration) {
+    let stop = AtomicBool::new(false);
+    let count = AtomicU64::new(0);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n");
+    let began = Instant::now();
+    let mut times: Vec<Duration> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = Client::connect(address);
+                    let mut times = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        times.push(client.ask(&request));
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    times
+                })
+            })
+            .collect();
+        thread::sleep(ROUND);
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
+    });
+    let rate = count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    times.sort();
+    (rate, times[times.len() / 2])
+}
+
+/// Whole transforms through the server, one after another: the time that a viewer waits.
+fn misses(edge: &Edge) {
+    let mut client = Client::connect(&edge.address);
+    for format in ["jpg", "webp", "avif", "png"] {
+        let mut times: Vec<Duration> = (0..8)
+            .map(|n| {
+                let path = format!("/media/photo.jpg?resize={},&format={format}", 780 + n);
+                client.ask(&format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"))
+            })
+            .collect();
+        times.sort();
+        let p50 = times[times.len() / 2];
+        let name = format!("miss, sample to 780 wide, {format}");
+        println!("{name:<34}{:>12.1}{:>14.0}", 1.0 / p50.as_secs_f64(), p50.as_secs_f64() * 1e6);
+    }
+}
+
+/// One keep-alive connection of HTTP/1.1.
+struct Client {
+    stream: BufReader<TcpStream>,
+    body: Vec<u8>,
+}
+
+impl Client {
+    fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_nodelay(true).expect("an option");
+        Self { stream: BufReader::with_capacity(64 << 10, stream), body: Vec::new() }
+    }
+
+    fn ask(&mut self, request: &str) -> Duration {
+        let began = Instant::now();
+        self.stream.get_mut().write_all(request.as_bytes()).expect("sent");
+        let mut length = 0;
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("a status line");
+        let status: u16 = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        assert!((200..400).contains(&status), "{line} for {request}");
+        loop {
+            line.clear();
+            self.stream.read_line(&mut line).expect("a header");
+            let header = line.trim_end();
+            if header.is_empty() {
+                break;
+            }
+            if let Some((name, value)) = header.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        self.body.resize(if status == 304 { 0 } else { length }, 0);
+        self.stream.read_exact(&mut self.body).expect("a body");
+        began.elapsed()
+    }
+}
+
+struct Edge {
+    process: Child,
+    address: String,
+    dir: std::path::PathBuf,
+}
+
+impl Edge {
+    fn start(dir: &Path) -> Self {
+        let bucket = dir.join("data/bucket");
+        fs::create_dir_all(&bucket).expect("a bucket");
+        fs::write(bucket.join("small.bin"), vec![7; SMALL]).expect("an object");
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/landscape.jpg");
+        fs::copy(&sample, bucket.join("photo.jpg")).expect("a sample");
+        let mut process = Self::command(dir).arg("serve").stdout(Stdio::piped()).spawn().expect("kinora");
+        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        let listening = "listening on http://";
+        let address = lines.map_while(Result::ok).find_map(|line| Some(line.strip_prefix(listening)?.to_owned()));
+        Self { process, address: address.expect("an address"), dir: dir.to_owned() }
+    }
+
+    fn command(dir: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
+        command.env("KINORA__DATA__DIR", dir.join("data"));
+        command.envs([("KINORA__SERVER__LISTEN", "127.0.0.1:0"), ("KINORA__ADMIN__LISTEN", "127.0.0.1:0")]);
+        command.envs([("KINORA__LOG__LEVEL", "warn"), ("KINORA__SERVER__KEEPALIVE_REQUESTS", "0")]);
+        command
+    }
+
+    fn sign(&self, path: &str) -> String {
+        let output = Self::command(&self.dir).args(["sign", path, "--expires", "1h"]).output().expect("kinora sign");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // It may have stopped by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// nginx as it stands before an image server today, with its default `tcp_nopush off`.
+struct Nginx {
+    process: Child,
+    address: String,
+}
+
+impl Nginx {
+    fn start(dir: &Path, upstream: &str) -> Option<Self> {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = free.local_addr().expect("its address").to_string();
+        drop(free);
+        let root = dir.join("nginx");
+        fs::create_dir_all(&root).expect("a directory");
+        let path = root.display();
+        let settings = format!(
+            "daemon off; worker_processes 1; pid {path}/pid; error_log {path}/error.log;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000000;\n\
+             proxy_cache_path {path}/cache keys_zone=c:10m max_size=1g use_temp_path=off;\n\
+             client_body_temp_path {path}/b; proxy_temp_path {path}/p; fastcgi_temp_path {path}/f;\n\
+             uwsgi_temp_path {path}/u; scgi_temp_path {path}/s;\n\
+             server {{ listen {address}; location / {{ proxy_pass http://{upstream}; proxy_cache c; }} }} }}\n"
+        );
+        fs::write(root.join("nginx.conf"), settings).expect("its settings");
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(root.join("nginx.conf")).stderr(Stdio::null());
+        let process = command.spawn().ok()?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(&address).is_err() {
+            assert!(Instant::now() < deadline, "nginx does not listen");
+            thread::yield_now();
+        }
+        Some(Self { process, address })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // SIGTERM ends its worker, too.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+}
