@@ -2,5 +2,6 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
 
+mod docs;
 mod origin;
 mod support;
