@@ -1,14 +1,16 @@
-//! Listening sockets: bound before anything is started, so that a port is known (and a port that is
+//! Listening sockets: open before anything is started, so that a port is known (and a port that is
 //! taken is an error) while there is still somebody to tell.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::path::Path;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use axum::Router;
 use pingora::listeners::tls::TlsSettings;
-use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::server::{Fds, ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use pingora::services::background::BackgroundService;
 use pingora::services::listening;
@@ -20,8 +22,31 @@ use crate::server::{Error, local, system};
 /// Connections that the kernel holds until we accept them; it caps this at its own limit.
 const BACKLOG: i32 = 4096;
 
+/// The sockets of the process that this one follows, by their addresses; none at an ordinary start.
+#[derive(Default)]
+pub(super) struct Inherited(HashMap<String, TcpListener>);
+
+impl Inherited {
+    /// Waits some seconds for the running process to hand its sockets over, which SIGQUIT tells it to.
+    pub(super) fn receive(upgrade_socket: &Path) -> Result<Self, Error> {
+        tracing::info!("ready to take the sockets over: send SIGQUIT to the running process");
+        let mut fds = Fds::new();
+        fds.get_from_sock(upgrade_socket.to_string_lossy().as_ref())
+            .map_err(|error| system("no process has handed its sockets over")(error.into()))?;
+        let (addresses, fds) = fds.serialize();
+        // SAFETY: the kernel has made these descriptors for this process, and nothing else knows them.
+        let listeners = fds.into_iter().map(|fd| unsafe { TcpListener::from_raw_fd(fd) });
+        Ok(Self(addresses.into_iter().zip(listeners).collect()))
+    }
+
+    /// The socket of this address, with the clients that wait in it; a new one if it was not handed over.
+    pub(super) fn open(&mut self, address: SocketAddr) -> Result<TcpListener, Error> {
+        self.0.remove(&address.to_string()).map_or_else(|| bind(address), Ok)
+    }
+}
+
 /// Binds and listens.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -37,12 +62,18 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 pub(super) struct Prebound {
     service: listening::Service<Front>,
     sockets: Vec<(String, TcpListener)>,
-    upgrade: bool,
 }
 
 impl Prebound {
-    pub(super) fn new(service: listening::Service<Front>, upgrade: bool) -> Self {
-        Self { service, sockets: Vec::new(), upgrade }
+    pub(super) fn new(service: listening::Service<Front>) -> Self {
+        Self { service, sockets: Vec::new() }
+    }
+
+    /// Hands a socket on that something else listens on, should a process follow this one.
+    pub(super) fn hand_on(&mut self, socket: &TcpListener) -> Result<(), Error> {
+        let shared = socket.try_clone().map_err(system("a listening socket"))?;
+        self.sockets.push((local(socket)?.to_string(), shared));
+        Ok(())
     }
 
     /// Adds a socket, with TLS on it or without.
@@ -68,10 +99,7 @@ impl Service for Prebound {
         if let Some(fds) = &fds {
             let mut fds = fds.lock();
             for (address, socket) in self.sockets.drain(..) {
-                // What the old process handed over has its clients waiting in it.
-                if !self.upgrade || fds.get(&address).is_none() {
-                    fds.add(address, socket.into_raw_fd());
-                }
+                fds.add(address, socket.into_raw_fd());
             }
         }
         self.service.start_service(fds, shutdown, listeners_per_fd).await;
@@ -96,11 +124,15 @@ impl Http {
 
 #[async_trait]
 impl BackgroundService for Http {
-    async fn start(&self, _: ShutdownWatch) {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
         let listener = self.listener.lock().ok().and_then(|mut listener| listener.take());
         let Some(listener) = listener else { return };
-        let served =
-            async { axum::serve(tokio::net::TcpListener::from_std(listener)?, self.routes.clone()).await };
+        let served = async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            // A process that follows this one listens on the same socket: what comes now is for it.
+            let stopped = async move { drop(shutdown.wait_for(|stop| *stop).await) };
+            axum::serve(listener, self.routes.clone()).with_graceful_shutdown(stopped).await
+        };
         if let Err(error) = served.await {
             tracing::error!(%error, "the admin listener has stopped");
         }

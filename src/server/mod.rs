@@ -41,7 +41,7 @@ use crate::{metadata, origin};
 
 pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
-use listener::Prebound;
+use listener::{Inherited, Prebound};
 
 /// The internal upstream answers within the render deadline; a little more, so that its own word for a
 /// timeout arrives.
@@ -91,18 +91,21 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     let run_dir = internal::run_dir(&config.data.dir)?;
     let (ring, welcome) = keys::prepare(config)?;
     let parts = Parts::new(config, ring)?;
-    let public = listener::bind(config.server.listen)?;
-    let tls = config.server.tls.is_on().then(|| listener::bind(config.server.tls.listen)).transpose()?;
-    let admin = listener::bind(config.admin.listen)?;
+    let upgrade_socket = run_dir.join("upgrade.sock");
+    let mut inherited = if upgrade { Inherited::receive(&upgrade_socket)? } else { Inherited::default() };
+    let public = inherited.open(config.server.listen)?;
+    let tls = config.server.tls.is_on().then(|| inherited.open(config.server.tls.listen)).transpose()?;
+    let admin = inherited.open(config.admin.listen)?;
+    drop(inherited);
     announce(&public, tls.as_ref(), &admin)?;
     if let Some(welcome) = welcome {
         say(&welcome.text(&reachable(local(&public)?), unix_now())?)?;
     }
 
     let mut server =
-        Server::new_with_opt_and_conf(Opt { upgrade, ..Opt::default() }, server_conf(config, &run_dir));
+        Server::new_with_opt_and_conf(Opt::default(), server_conf(config, &run_dir, &upgrade_socket));
     server.bootstrap();
-    parts.add_services(config, &mut server, &run_dir, Sockets { public, tls, admin }, upgrade)?;
+    parts.add_services(config, &mut server, &run_dir, Sockets { public, tls, admin })?;
     server.run_forever()
 }
 
@@ -146,7 +149,6 @@ impl Parts {
         server: &mut Server,
         run_dir: &Path,
         sockets: Sockets,
-        upgrade: bool,
     ) -> Result<(), Error> {
         let internal = Internal {
             renderer: Arc::clone(&self.renderer),
@@ -165,22 +167,21 @@ impl Parts {
             origin: Arc::clone(&self.origin),
             stuck_after: config.render.deadline * 2,
         };
-        server.add_service(background_service(
-            "admin",
-            listener::Http::new(sockets.admin, admin_routes(admin)),
-        ));
         server.add_service(background_service("keys", keys::Watch::new(config, Arc::clone(&self.keys))));
 
         let proxy = http_proxy(&server.configuration, self.edge(config, &socket));
         let front = front(config, proxy, self.metrics);
         let mut service = listening::Service::new("edge".to_owned(), front);
         let app = service.app_logic_mut().map(|front| Arc::clone(&front.connections));
-        let mut prebound = Prebound::new(service, upgrade);
+        let mut prebound = Prebound::new(service);
+        prebound.hand_on(&sockets.admin)?;
         prebound.add(sockets.public, None)?;
         if let Some(tls) = sockets.tls {
             prebound.add(tls, Some(tls_settings(config)?))?;
         }
         server.add_service(prebound);
+        let admin = listener::Http::new(sockets.admin, admin_routes(admin));
+        server.add_service(background_service("admin", admin));
         if let Some(connections) = app {
             server.add_service(background_service("drain", drain::Drain { connections, socket }));
         }
@@ -236,15 +237,14 @@ fn front(config: &Config, mut proxy: pingora::proxy::HttpProxy<Edge>, metrics: A
     Front { proxy: Arc::new(proxy), limits, metrics, connections: Arc::new(AtomicUsize::new(0)) }
 }
 
-fn server_conf(config: &Config, run_dir: &Path) -> ServerConf {
+fn server_conf(config: &Config, run_dir: &Path, upgrade_socket: &Path) -> ServerConf {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let in_run_dir = |name: &str| run_dir.join(name).to_string_lossy().into_owned();
     ServerConf {
         threads: if config.server.threads == 0 { cores } else { config.server.threads },
         // One runtime for each thread: about 6 % less work for a hit, and no hit waits for another's.
         work_stealing: false,
-        pid_file: in_run_dir("kinora.pid"),
-        upgrade_sock: in_run_dir("upgrade.sock"),
+        pid_file: run_dir.join("kinora.pid").to_string_lossy().into_owned(),
+        upgrade_sock: upgrade_socket.to_string_lossy().into_owned(),
         // The drain service ends the process as soon as the last answer is out.
         grace_period_seconds: Some(config.server.shutdown_grace.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
