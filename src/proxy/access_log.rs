@@ -18,9 +18,9 @@ pub(super) fn write(edge: &Edge, session: &Session, error: Option<&Error>, ctx: 
     let took = ctx.began.elapsed();
     let sent = session.as_downstream().body_bytes_sent();
     edge.metrics.answered(ctx.outcome, status, took, sent as u64);
-    let (code, blame) =
-        ctx.failure.as_ref().map_or(("", None), |(code, _)| (code.as_str(), Some(code.blame())));
-    if let Some(blame) = blame {
+    let failure = ctx.failure.as_ref();
+    let (code, blame) = (failure.map(|(code, _)| code.as_str()), failure.map(|(code, _)| code.blame()));
+    if let (Some(code), Some(blame)) = (code, blame) {
         edge.metrics.failed(code, blame.as_str());
     }
     macro_rules! line {
@@ -33,9 +33,9 @@ pub(super) fn write(edge: &Edge, session: &Session, error: Option<&Error>, ctx: 
                 bytes = sent,
                 ms = took.as_secs_f64() * 1000.0,
                 code,
-                blame = blame.map_or("", Blame::as_str),
-                cause = ctx.failure.as_ref().map_or("", |(_, cause)| cause.as_str()),
-                ended = %error.map(|error| error.etype().as_str()).unwrap_or_default(),
+                blame = blame.map(Blame::as_str),
+                cause = failure.map(|(_, cause)| cause.as_str()).filter(|cause| !cause.is_empty()),
+                ended = error.map(|error| error.etype().as_str()),
                 "request"
             )
         };
