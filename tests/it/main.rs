@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
 
+mod delivery;
 mod docs;
 mod origin;
 mod support;

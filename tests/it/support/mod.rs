@@ -1,6 +1,8 @@
 //! Servers and helpers that several subjects share. Every server listens on 127.0.0.1:0, on a
 //! thread and runtime of its own, and ends when it is dropped.
 
+pub(crate) mod client;
+pub(crate) mod edge;
 pub(crate) mod http_origin;
 pub(crate) mod s3;
 mod server;
