@@ -7,8 +7,8 @@ use http::Method;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION,
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, ORIGIN, RANGE, RETRY_AFTER,
-    VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    LAST_MODIFIED, ORIGIN, RANGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, MultiRangeInfo, RangeType, Session};
@@ -25,6 +25,7 @@ use crate::proxy::admit::{Early, unix_now};
 use crate::proxy::caching;
 use crate::proxy::context::{Admitted, Context};
 use crate::request::Delivery;
+use crate::telemetry::Outcome;
 
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
 
@@ -69,11 +70,15 @@ impl Cors {
 /// Completes the head of every answer that went through the cache or came from upstream.
 pub(super) fn finish(
     edge: &Edge,
-    session: &Session,
+    session: &mut Session,
     answer: &mut ResponseHeader,
     ctx: &mut Context,
 ) -> Result<()> {
     ctx.outcome = caching::outcome(&session.cache);
+    if ctx.outcome == Outcome::Miss && may_end_before_its_fill(session.req_header()) {
+        // Pingora listens on while it fills, and takes the client's next request for a fault.
+        session.set_keepalive(None);
+    }
     let status = caching::status(&session.cache, answer.status.as_u16());
     answer.insert_header("Cache-Status", status.to_string())?;
     edge.cors.apply(session.req_header(), answer)?;
@@ -97,6 +102,12 @@ pub(super) fn finish(
         ctx.failure = code.map(|code| (code, "remembered".to_owned()));
     }
     Ok(())
+}
+
+/// Whether a client may have its whole answer while the cache still fetches the object.
+fn may_end_before_its_fill(request: &RequestHeader) -> bool {
+    let asks_for_less = [RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE];
+    request.method == Method::HEAD || asks_for_less.iter().any(|name| request.headers.contains_key(name))
 }
 
 /// No cache may outlive the proof, and none but the client's own may keep what an API key opened.
