@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use http::Uri;
+use httparse::Status;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::failure::{Code, Failure, PROBLEM_TYPE};
 use crate::proxy::Edge;
@@ -25,6 +27,12 @@ const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More headers than this are no browser's.
 const MAX_HEADERS: usize = 100;
 
+/// More than this is no URI for the `http` crate.
+const MAX_TARGET_BYTES: usize = 65_534;
+
+/// After a refusal, for what the client is still sending.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// The first piece of a head; most fit into it.
 const FIRST_READ_BYTES: usize = 2048;
 
@@ -35,9 +43,9 @@ pub struct FrontLimits {
     pub max_connections: usize,
     /// Bytes of a request's line and headers.
     pub max_head_bytes: usize,
-    /// From the first byte of a head to its last.
+    /// From the first byte of a head to its last, and before the first byte of a connection.
     pub head_timeout: Duration,
-    /// Before the first byte.
+    /// Between two requests.
     pub idle_timeout: Duration,
     /// Requests of one connection.
     pub requests_per_connection: Option<u32>,
@@ -53,6 +61,16 @@ pub struct Front {
     pub metrics: Arc<Metrics>,
     /// Connections open right now.
     pub connections: Arc<AtomicUsize>,
+}
+
+/// What a connection begins with.
+enum Opening {
+    Http1,
+    Http2,
+    /// The beginning of a preface, and no more in time.
+    Late,
+    /// Nothing.
+    Gone,
 }
 
 /// What became of waiting for a head.
@@ -73,9 +91,14 @@ impl ServerApp for Front {
 
 impl Front {
     async fn serve(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
-        if self.is_http2(&mut stream).await {
-            self.proxy.process_new(stream, shutdown).await;
-            return;
+        match self.opening(&mut stream).await {
+            Opening::Http1 => {}
+            Opening::Http2 => {
+                self.proxy.process_new(stream, shutdown).await;
+                return;
+            }
+            Opening::Late => return self.refuse(stream, &late()).await,
+            Opening::Gone => return,
         }
         let mut settings: Option<HttpPersistentSettings> = None;
         loop {
@@ -89,7 +112,8 @@ impl Front {
                 Some(settings) => settings.apply_to_session(&mut session),
                 None => {
                     session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
-                    session.set_keepalive_reuses_remaining(self.limits.requests_per_connection);
+                    let reuses = self.limits.requests_per_connection.map(|all| all.saturating_sub(1));
+                    session.set_keepalive_reuses_remaining(reuses);
                 }
             }
             if *shutdown.borrow() {
@@ -101,17 +125,28 @@ impl Front {
         }
     }
 
-    /// By ALPN on TLS, by the preface without.
-    async fn is_http2(&self, stream: &mut Stream) -> bool {
+    /// By ALPN on TLS, by the preface without. A peek waits for every byte that it asks for, and there
+    /// are whole requests shorter than the preface: so one more at a time, for as long as they match.
+    async fn opening(&self, stream: &mut Stream) -> Opening {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return true;
+            return Opening::Http2;
         }
         if stream.get_ssl_digest().is_some() {
-            return false;
+            return Opening::Http1;
         }
+        let deadline = Instant::now() + self.limits.head_timeout;
         let mut preface = [0; H2_PREFACE.len()];
-        let peek = timeout(self.limits.head_timeout, stream.try_peek(&mut preface));
-        matches!(peek.await, Ok(Ok(true))) && preface == *H2_PREFACE
+        for length in 1..=H2_PREFACE.len() {
+            let (seen, expected) = (&mut preface[..length], &H2_PREFACE[..length]);
+            match timeout_at(deadline, stream.try_peek(seen)).await {
+                Ok(Ok(true)) if seen == expected => {}
+                Ok(Ok(true)) => return Opening::Http1,
+                // What a peek has read is lost when it is broken off, so nothing may be read after it.
+                Err(_) if length > 1 => return Opening::Late,
+                Ok(_) | Err(_) => return Opening::Gone,
+            }
+        }
+        Opening::Http2
     }
 
     async fn read_head(&self, stream: &mut Stream, shutdown: &ShutdownWatch) -> Head {
@@ -144,8 +179,7 @@ impl Front {
                 }
             }
         };
-        let late = || Head::Refused(Failure::new(Code::HeadTimeout, "the request's head took too long"));
-        timeout(self.limits.head_timeout, rest).await.unwrap_or_else(|_| late())
+        timeout(self.limits.head_timeout, rest).await.unwrap_or_else(|_| Head::Refused(late()))
     }
 
     async fn refuse(&self, mut stream: Stream, failure: &Failure) {
@@ -163,12 +197,18 @@ impl Front {
         tracing::info!(status, code, blame, cause = failure.cause, "request");
         let answer = [head.as_bytes(), &body].concat();
         // Whoever sends such heads may well be gone.
-        let _ = timeout(self.limits.head_timeout, async {
+        let _ = timeout(LINGER, async {
             stream.write_all(&answer).await?;
-            stream.shutdown().await
+            AsyncWriteExt::shutdown(&mut stream).await?;
+            // RFC 9112 section 9.6: closing on unread bytes is a reset, which may destroy the answer.
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
         })
         .await;
     }
+}
+
+fn late() -> Failure {
+    Failure::new(Code::HeadTimeout, "the request's head took too long")
 }
 
 /// Whether a head is whole, malformed, or needs more bytes.
@@ -176,13 +216,41 @@ fn completeness(head: &[u8]) -> Result<bool, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
-        Ok(status) => Ok(status.is_complete()),
+        Ok(Status::Partial) => Ok(false),
+        Ok(Status::Complete(_)) => check(&request).map(|()| true),
         Err(httparse::Error::TooManyHeaders) => {
             Err(Failure::new(Code::HeadTooLarge, format!("more than {MAX_HEADERS} headers")))
         }
         Err(error) => {
             Err(Failure::new(Code::BadRequest, format!("the request's head is malformed: {error}")))
         }
+    }
+}
+
+/// RFC 9112 section 3.2, and what Pingora would refuse without the words of our own failures.
+fn check(request: &httparse::Request<'_, '_>) -> Result<(), Failure> {
+    let target = request.path.unwrap_or_default();
+    if target.len() > MAX_TARGET_BYTES {
+        let detail = format!("the request's target is longer than {MAX_TARGET_BYTES} bytes");
+        return Err(Failure::new(Code::QueryTooLong, detail));
+    }
+    let mut hosts = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() || (host.is_none() && request.version == Some(1)) {
+        return Err(Failure::new(Code::BadRequest, "one Host header is needed"));
+    }
+    if target.starts_with('/') || target == "*" {
+        return Ok(());
+    }
+    let uri = target.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    let authority =
+        uri.as_ref().and_then(Uri::authority).filter(|authority| !authority.as_str().contains('@'));
+    match (authority, host) {
+        (Some(authority), Some(host)) if authority.as_str().as_bytes().eq_ignore_ascii_case(host.value) => {
+            Ok(())
+        }
+        (Some(_), None) => Ok(()),
+        _ => Err(Failure::new(Code::BadRequest, "the request's target cannot be read")),
     }
 }
 

@@ -5,4 +5,6 @@
 mod delivery;
 mod docs;
 mod origin;
+mod parser_bounds;
+mod protocols;
 mod support;

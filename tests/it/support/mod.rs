@@ -4,5 +4,6 @@
 pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod http_origin;
+pub(crate) mod program;
 pub(crate) mod s3;
 mod server;

@@ -56,6 +56,10 @@ impl S3Server {
         std::fs::write(path, bytes).expect("an object");
     }
 
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
     /// The section of the configuration that reaches it.
     pub(crate) fn config(&self) -> S3Config {
         S3Config {

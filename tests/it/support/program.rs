@@ -1,0 +1,56 @@
+//! The command line beside a running server, and keys that tests know.
+
+use std::path::Path;
+
+use kinora::setting::Secret;
+use kinora::signature::SigningKey;
+use tempfile::TempDir;
+
+use crate::support::edge::command;
+
+/// The pair of the contract's vectors.
+pub(crate) const ACCESS_ID: &str = "TESTACCESSID0001";
+pub(crate) const SECRET: &str = "00112233445566778899aabbccddeeff";
+
+/// The sample, 1600 x 1067.
+pub(crate) const PICTURE: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/samples/lake.jpg"));
+
+/// What a command prints; it has to succeed.
+pub(crate) fn run(data: &Path, arguments: &[&str]) -> String {
+    let output = command(data, &[]).args(arguments).output().expect("the program runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?} failed: {error}");
+    String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+}
+
+/// Makes a key with these arguments and returns its id and secret.
+pub(crate) fn create_key(data: &Path, arguments: &[&str]) -> (String, String) {
+    let text = run(data, &[&["key", "create", "--json"], arguments].concat());
+    let key: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let field = |name: &str| key[name].as_str().expect("text").to_owned();
+    (field("id"), field("secret"))
+}
+
+/// A data directory whose catalogue has the contract's pair, so that no first start happens.
+pub(crate) fn data_with_pair(more: &[&str]) -> TempDir {
+    let data = tempfile::tempdir().expect("a directory");
+    create_key(data.path(), &[&["signing", "--id", ACCESS_ID, "--secret", SECRET], more].concat());
+    data
+}
+
+/// The contract's pair for signing.
+pub(crate) fn signing_key() -> SigningKey {
+    SigningKey { access_id: ACCESS_ID.to_owned(), secret: Secret::new(SECRET), sha1: false }
+}
+
+/// Unix seconds.
+pub(crate) fn now() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs()
+}
+
+/// A target signed with the contract's pair, good for so many seconds from now.
+pub(crate) fn signed(target: &str, seconds: i64) -> String {
+    let expiry = now().checked_add_signed(seconds).expect("a time");
+    kinora::signature::sign(target, expiry, &signing_key()).expect("signed")
+}
