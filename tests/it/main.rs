@@ -4,7 +4,12 @@
 
 mod delivery;
 mod docs;
+mod keys;
 mod origin;
 mod parser_bounds;
 mod protocols;
+mod shutdown;
+mod signing;
+mod storage;
 mod support;
+mod telemetry;
