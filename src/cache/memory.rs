@@ -68,9 +68,10 @@ impl Memory {
         Box::leak(Box::new(Self { entries, fills: Arc::default() }))
     }
 
-    /// Whether a complete answer is here, fresh or not.
+    /// Whether an answer is here, complete or arriving, fresh or not.
     pub fn contains(&self, key: &CacheKey) -> bool {
-        self.entries.contains_key(&key.combined_bin())
+        let key = key.combined_bin();
+        self.entries.contains_key(&key) || self.fills.newest(&key).is_some()
     }
 
     /// For the metrics.

@@ -2,10 +2,13 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
 
+mod coalescing;
 mod delivery;
 mod docs;
+mod faults;
 mod keys;
 mod origin;
+mod overload;
 mod parser_bounds;
 mod protocols;
 mod shutdown;

@@ -107,12 +107,11 @@ impl Connection {
         let mut parsed = httparse::Response::new(&mut headers);
         parsed.parse(&head).expect("a head");
         let status = parsed.code.expect("a status");
-        let headers = parsed.headers.iter().map(|header| {
-            let name = HeaderName::try_from(header.name).expect("a name");
-            (name, HeaderValue::from_bytes(header.value).expect("a value"))
-        });
         let mut map = HeaderMap::new();
-        headers.for_each(|(name, value)| drop(map.append(name, value)));
+        for header in parsed.headers.iter() {
+            let name = HeaderName::try_from(header.name).expect("a name");
+            map.append(name, HeaderValue::from_bytes(header.value).expect("a value"));
+        }
         Reply { status, headers: map, body: Vec::new(), whole: true }
     }
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::client::{Connection, Reply};
+use crate::support::http_origin::HttpOrigin;
 
 /// For what takes milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +35,13 @@ impl Edge {
     /// Starts with these settings, written as in `config.toml`: `("delivery.s_maxage", "1s")`.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         Self::start_in(tempfile::tempdir().expect("a directory"), settings)
+    }
+
+    /// Starts with a web server as bucket, which is asked once whatever it answers.
+    pub(crate) fn in_front_of(origin: &HttpOrigin, settings: &[(&str, &str)]) -> Self {
+        let url = origin.url();
+        let ours = [("origin.kind", "http"), ("origin.http.base_url", &url), ("origin.retries", "0")];
+        Self::start(&[&ours, settings].concat())
     }
 
     /// Starts on a data directory that is there already.

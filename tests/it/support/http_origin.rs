@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
@@ -67,6 +67,7 @@ pub(crate) struct HttpOrigin {
 #[derive(Default)]
 struct State {
     objects: HashMap<String, Bytes>,
+    headers: Vec<(&'static str, &'static str)>,
     faults: VecDeque<Fault>,
     seen: Vec<Seen>,
 }
@@ -88,6 +89,11 @@ impl HttpOrigin {
         self.lock().objects.insert(format!("/{key}"), Bytes::copy_from_slice(bytes));
     }
 
+    /// From now on every answer for an object has these headers besides.
+    pub(crate) fn say(&self, headers: &[(&'static str, &'static str)]) {
+        self.lock().headers = headers.to_vec();
+    }
+
     /// The next request without a fault of its own meets this one.
     pub(crate) fn fault(&self, fault: Fault) {
         self.lock().faults.push_back(fault);
@@ -107,10 +113,10 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Reply {
     let (parts, _) = request.into_parts();
     let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
     let seen = Seen { method: parts.method, path, headers: parts.headers };
-    let (object, mut fault) = {
+    let (object, more, mut fault) = {
         let mut state = state.lock().expect("no panic");
         state.seen.push(seen.clone());
-        (state.objects.get(&seen.path).cloned(), state.faults.pop_front())
+        (state.objects.get(&seen.path).cloned(), state.headers.clone(), state.faults.pop_front())
     };
     let status = |status: u16| Response::builder().status(status);
     match fault.take() {
@@ -123,7 +129,13 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Reply {
         other => fault = other,
     }
     match object {
-        Some(object) => Some(object_answer(&object, &seen, fault)),
+        Some(object) => {
+            let mut answer = object_answer(&object, &seen, fault);
+            for (name, value) in more {
+                answer.headers_mut().append(name, HeaderValue::from_static(value));
+            }
+            Some(answer)
+        }
         None => status(404).body(Body::from("not here")).ok(),
     }
 }

@@ -5,5 +5,6 @@ pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod http_origin;
 pub(crate) mod program;
+pub(crate) mod picture;
 pub(crate) mod s3;
 mod server;
