@@ -2,11 +2,12 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use crate::failure::{Failure, PROBLEM_TYPE};
 use crate::headers::internal;
+use crate::headers::range::Unsatisfiable;
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
@@ -21,6 +22,11 @@ impl IntoResponse for Failure {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if let Some(length) = self.object_bytes
+            && let Ok(range) = HeaderValue::from_str(&Unsatisfiable { length }.content_range())
+        {
+            headers.insert(CONTENT_RANGE, range);
         }
         response
     }

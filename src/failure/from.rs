@@ -56,7 +56,7 @@ impl From<origin::Error> for Failure {
         let code = match &error {
             E::NotFound => Code::NotFound,
             E::Refused(_) => Code::OriginRefused,
-            E::RangeOutside { .. } => Code::RangeNotSatisfiable,
+            E::RangeOutside { length } => return Self::range_outside(*length),
             E::TimedOut(_) => Code::OriginTimeout,
             E::Changed | E::Unreachable(_) | E::BadAnswer(_) | E::Io(_) => Code::OriginFailed,
         };

@@ -19,6 +19,8 @@ pub struct Failure {
     pub detail: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,
+    /// Length of the object whose range was not satisfiable, RFC 9110 section 15.5.17.
+    pub object_bytes: Option<u64>,
     /// The whole truth, for the log.
     pub cause: String,
 }
@@ -39,12 +41,19 @@ impl Failure {
     /// A failure with a detail that is also all there is to log.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { code, cause: detail.clone(), detail, retry_after: None }
+        Self { code, cause: detail.clone(), detail, retry_after: None, object_bytes: None }
+    }
+
+    /// A range lies outside an object of so many bytes.
+    pub fn range_outside(length: u64) -> Self {
+        let failure = Self::new(Code::RangeNotSatisfiable, format!("the object has {length} bytes"));
+        Self { object_bytes: Some(length), ..failure }
     }
 
     /// A failure whose cause is not for strangers: they are told its title.
     pub fn hidden(code: Code, cause: impl ToString) -> Self {
-        Self { code, detail: code.title().to_owned(), retry_after: None, cause: cause.to_string() }
+        let detail = code.title().to_owned();
+        Self { code, detail, retry_after: None, object_bytes: None, cause: cause.to_string() }
     }
 
     /// The same, with the advice to come again.

@@ -120,9 +120,7 @@ async fn beyond_cache(
     let range = match Range::parse(range.as_bytes()).map(|range| range.of(length)) {
         Some(Ok(Parts::One(part))) => Some(format!("bytes={}-{}", part.first, part.last)),
         Some(Err(_)) if !head.headers.contains_key(IF_RANGE) => {
-            return Err(
-                Failure::new(Code::RangeNotSatisfiable, format!("the object has {length} bytes")).into()
-            );
+            return Err(Failure::range_outside(length).into());
         }
         Some(Ok(Parts::Whole | Parts::Two(..)) | Err(_)) | None => None,
     };

@@ -19,7 +19,7 @@ use crate::headers::cache_control::Directives;
 use crate::headers::conditional::{EntityTag, Validators, http_date};
 use crate::headers::content_disposition::attachment;
 use crate::headers::internal;
-use crate::headers::range::{Part, Parts, Range};
+use crate::headers::range::{Part, Parts, Range, Unsatisfiable};
 use crate::proxy::Edge;
 use crate::proxy::admit::{Early, unix_now};
 use crate::proxy::caching;
@@ -246,6 +246,9 @@ async fn refuse(edge: &Edge, session: &mut Session, failure: &Failure) -> Result
     }
     if let Some(seconds) = failure.retry_after {
         answer.insert_header(RETRY_AFTER, seconds.to_string())?;
+    }
+    if let Some(length) = failure.object_bytes {
+        answer.insert_header(CONTENT_RANGE, Unsatisfiable { length }.content_range())?;
     }
     edge.cors.apply(session.req_header(), &mut answer)?;
     let header_only = session.req_header().method == Method::HEAD;

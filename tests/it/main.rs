@@ -11,6 +11,7 @@ mod origin;
 mod overload;
 mod parser_bounds;
 mod protocols;
+mod ranges;
 mod shutdown;
 mod signing;
 mod storage;

@@ -1,0 +1,237 @@
+//! Parts of answers, RFC 9110 section 14: cut from the cache, or passed on where it holds nothing.
+
+use crate::support::client::Reply;
+use crate::support::edge::Edge;
+use crate::support::http_origin::HttpOrigin;
+use crate::support::picture;
+
+const LENGTH: usize = 100_000;
+
+fn object() -> Vec<u8> {
+    (0..LENGTH).map(|n| (n * 7 + n / 256) as u8).collect()
+}
+
+fn edge(settings: &[(&str, &str)]) -> Edge {
+    let edge = Edge::start(settings);
+    edge.put("o.bin", &object());
+    edge.put("empty.bin", b"");
+    edge
+}
+
+async fn range(edge: &Edge, range: &str) -> Reply {
+    edge.send("GET", "/media/o.bin", &[("Range", range)]).await
+}
+
+#[tokio::test]
+async fn rfc9110_14_one_part_on_a_miss_and_on_hits() {
+    let edge = edge(&[]);
+    let object = object();
+    let end = LENGTH - 1;
+    for (asked, first, last) in [
+        ("bytes=10-19", 10, 19),
+        ("bytes=0-0", 0, 0),
+        ("bytes=-500", LENGTH - 500, end),
+        ("bytes=99990-", 99_990, end),
+        ("bytes=0-", 0, end),
+        ("bytes=99990-999999", 99_990, end),
+        ("bytes=-999999", 0, end),
+        ("bytes=0-9,200000-", 0, 9),
+    ] {
+        let reply = range(&edge, asked).await;
+        assert_eq!((reply.status, reply.whole), (206, true), "{asked}: {reply:?}");
+        assert_eq!(reply.body, &object[first..=last], "{asked}");
+        assert_eq!(reply.header("content-range"), format!("bytes {first}-{last}/{LENGTH}"));
+        assert_eq!(reply.header("content-length"), (last - first + 1).to_string());
+        assert!(reply.has("etag") && reply.header("accept-ranges") == "bytes", "{reply:?}");
+    }
+    let whole = edge.get("/media/o.bin").await;
+    assert!(whole.body == object && whole.status == 200);
+    assert_eq!(edge.origin_gets().await, 1, "a part fetches the whole, once");
+}
+
+#[tokio::test]
+async fn rfc9110_14_6_two_parts() {
+    let edge = edge(&[]);
+    let object = object();
+    for asked in ["bytes=0-9,50-59", "bytes=5-6,-4", "bytes=0-0,1-1", "bytes=100-70000,70001-"] {
+        for _ in 0..2 {
+            let reply = range(&edge, asked).await;
+            assert_eq!(
+                (reply.status, reply.whole),
+                (206, true),
+                "{asked}: {}",
+                reply.header("content-range")
+            );
+            assert!(!reply.has("content-range"), "each part has its own");
+            let parts = parts(&reply);
+            assert_eq!(parts.len(), 2, "{asked}");
+            for (first, last, body) in parts {
+                assert_eq!(body, &object[first..=last], "{asked}");
+            }
+        }
+    }
+    assert_eq!(edge.origin_gets().await, 1);
+}
+
+/// First byte, last byte and bytes of each part.
+fn parts(reply: &Reply) -> Vec<(usize, usize, Vec<u8>)> {
+    let kind = reply.header("content-type");
+    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").expect("a boundary");
+    let mut rest = reply.body.as_slice();
+    let mut parts = Vec::new();
+    loop {
+        let delimiter = format!("--{boundary}");
+        let at = find(rest, delimiter.as_bytes()).expect("a delimiter");
+        assert!(rest[..at].iter().all(|byte| b"\r\n".contains(byte)), "nothing between parts");
+        rest = &rest[at + delimiter.len()..];
+        if rest.starts_with(b"--") {
+            assert!(rest[2..].iter().all(|byte| b"\r\n".contains(byte)), "nothing after the end");
+            return parts;
+        }
+        let end = find(rest, b"\r\n\r\n").expect("the end of a head");
+        let head = String::from_utf8(rest[..end].to_vec()).expect("text").to_lowercase();
+        assert!(head.contains("content-type: application/octet-stream"), "{head}");
+        let range =
+            head.split("content-range: bytes ").nth(1).expect("a range").lines().next().expect("a line");
+        let (range, length) = range.split_once('/').expect("a length");
+        assert_eq!(length, LENGTH.to_string());
+        let (first, last) = range.split_once('-').expect("a range");
+        let (first, last): (usize, usize) =
+            (first.parse().expect("a number"), last.parse().expect("a number"));
+        let body = &rest[end + 4..][..last - first + 1];
+        parts.push((first, last, body.to_vec()));
+        rest = &rest[end + 4 + body.len()..];
+    }
+}
+
+fn find(within: &[u8], wanted: &[u8]) -> Option<usize> {
+    within.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[tokio::test]
+async fn what_cannot_be_cut_is_refused_or_whole() {
+    let edge = edge(&[]);
+    for _ in 0..2 {
+        for asked in [
+            "bytes=100000-",
+            "bytes=200000-300000",
+            "bytes=-0",
+            "bytes=0-1,4-5,8-9",
+            "bytes=0-9,5-20",
+            "bytes=50-59,0-9",
+        ] {
+            let reply = range(&edge, asked).await;
+            assert_eq!(reply.status, 416, "{asked}: {reply:?}");
+            assert_eq!(reply.header("content-range"), format!("bytes */{LENGTH}"), "{asked}");
+            assert_eq!(reply.header("kinora-error"), "range_not_satisfiable", "{asked}");
+            assert!(reply.body.len() < 1000 && reply.whole, "{asked}: {} bytes", reply.body.len());
+            reply.code();
+        }
+        for asked in ["items=0-1", "bytes=5-2", "bytes=a-b", "bytes", ""] {
+            let reply = range(&edge, asked).await;
+            assert_eq!((reply.status, reply.body.len()), (200, LENGTH), "{asked:?} is ignored");
+        }
+    }
+    for _ in 0..2 {
+        let reply = edge.send("GET", "/media/empty.bin", &[("Range", "bytes=0-")]).await;
+        assert_eq!((reply.status, reply.body.len(), reply.header("content-length").as_str()), (200, 0, "0"));
+    }
+    let reply = edge.send("HEAD", "/media/o.bin", &[("Range", "bytes=0-9")]).await;
+    assert!(
+        matches!(reply.status, 200 | 206),
+        "RFC 9110 section 14.2 defines a range for GET alone: {reply:?}"
+    );
+    let reply = edge.send("GET", "/media/none", &[("Range", "bytes=0-9")]).await;
+    assert_eq!((reply.status, reply.code().as_str()), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn rfc9110_13_1_5_if_range() {
+    let edge = edge(&[]);
+    let whole = edge.get("/media/o.bin").await;
+    let (etag, changed) = (whole.header("etag"), whole.header("last-modified"));
+    let with = async |condition: &str| {
+        edge.send("GET", "/media/o.bin", &[("Range", "bytes=0-9"), ("If-Range", condition)]).await.status
+    };
+    assert_eq!(with(&etag).await, 206);
+    assert_eq!(with(&changed).await, 206);
+    assert_eq!(with("\"other\"").await, 200);
+    assert_eq!(with(&format!("W/{etag}")).await, 200, "only a strong tag joins parts");
+    assert_eq!(with("Sun, 06 Nov 1994 08:49:37 GMT").await, 200);
+    let outside = [("Range", "bytes=200000-"), ("If-Range", "\"other\"")];
+    assert_eq!(edge.send("GET", "/media/o.bin", &outside).await.status, 200, "the range is ignored, then");
+}
+
+#[tokio::test]
+async fn a_picture_that_was_made_has_parts_too() {
+    let edge = edge(&[]);
+    edge.put("photo.jpg", &picture::jpeg(64, 48));
+    let target = "/media/photo.jpg?resize=32,&format=png";
+    let part = edge.send("GET", target, &[("Range", "bytes=1-3")]).await;
+    assert_eq!((part.status, part.body.as_slice()), (206, b"PNG".as_slice()), "{part:?}");
+    let whole = edge.get(target).await;
+    let rest = edge.send("GET", target, &[("Range", "bytes=4-"), ("If-Range", &whole.header("etag"))]).await;
+    assert_eq!(rest.body, &whole.body[4..]);
+    assert_eq!(edge.renders().await, 1);
+}
+
+/// A web server with one object that the cache will not hold.
+fn large() -> (HttpOrigin, Edge) {
+    let origin = HttpOrigin::start();
+    origin.put("o.bin", &object());
+    let edge = Edge::in_front_of(&origin, &[("cache.max_object", "50kB")]);
+    (origin, edge)
+}
+
+#[tokio::test]
+async fn a_part_of_what_the_cache_never_holds_costs_that_part() {
+    let (origin, edge) = large();
+    let object = object();
+    for (asked, first, last) in
+        [("bytes=10-19", 10, 19), ("bytes=-5", LENGTH - 5, LENGTH - 1), ("bytes=99990-", 99_990, LENGTH - 1)]
+    {
+        let before = origin.requests().len();
+        let reply = range(&edge, asked).await;
+        assert_eq!((reply.status, reply.whole), (206, true), "{reply:?}");
+        assert_eq!(reply.body, &object[first..=last], "{asked}");
+        assert_eq!(reply.header("content-range"), format!("bytes {first}-{last}/{LENGTH}"));
+        assert!(reply.header("cache-status").starts_with("kinora; fwd="), "{reply:?}");
+        let seen = origin.requests().split_off(before);
+        let asked: Vec<_> =
+            seen.iter().map(|seen| (seen.method.as_str(), seen.headers.get("range"))).collect();
+        let part = http::HeaderValue::try_from(format!("bytes={first}-{last}")).expect("a value");
+        assert_eq!(asked, [("HEAD", None), ("GET", Some(&part))]);
+    }
+    let outside = range(&edge, "bytes=100000-").await;
+    assert_eq!((outside.status, outside.header("content-range")), (416, format!("bytes */{LENGTH}")));
+    assert_eq!(outside.code(), "range_not_satisfiable");
+    for _ in 0..2 {
+        let whole = edge.get("/media/o.bin").await;
+        assert!(whole.body == object && whole.whole, "streamed past the cache: {}", whole.body.len());
+        assert!(!whole.header("cache-status").contains("stored"), "{}", whole.header("cache-status"));
+    }
+    assert_eq!(edge.metric("kinora_cache_entries", &[]).await, 0);
+}
+
+#[tokio::test]
+async fn if_range_on_what_the_cache_never_holds() {
+    let (_origin, edge) = large();
+    let etag = range(&edge, "bytes=0-9").await.header("etag");
+    let with = async |condition: &str| {
+        let reply =
+            edge.send("GET", "/media/o.bin", &[("Range", "bytes=0-9"), ("If-Range", condition)]).await;
+        (reply.status, reply.body.len())
+    };
+    assert_eq!(with(&etag).await, (206, 10));
+    assert_eq!(with("\"other\"").await, (200, LENGTH));
+}
+
+#[tokio::test]
+async fn head_and_conditions_of_what_the_cache_never_holds() {
+    let (_origin, edge) = large();
+    let head = edge.send("HEAD", "/media/o.bin", &[]).await;
+    assert_eq!((head.status, head.header("content-length")), (200, LENGTH.to_string()), "{head:?}");
+    let etag = head.header("etag");
+    let reply = edge.send("GET", "/media/o.bin", &[("If-None-Match", &etag)]).await;
+    assert!(reply.status == 304 && reply.body.is_empty(), "{} with {} bytes", reply.status, reply.body.len());
+}
