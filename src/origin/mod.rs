@@ -11,6 +11,7 @@ mod fetch;
 mod key;
 mod media_type;
 mod s3;
+mod sharing;
 mod web;
 
 use std::path::Path;

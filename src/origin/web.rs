@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Response, Url};
 
 use crate::origin::fetch::{self, Fetcher};
+use crate::origin::sharing;
 use crate::origin::{
     Answer, Ask, ByteRange, Config, Error, HttpConfig, Object, ObjectInfo, ObjectKey, OpenError, Origin,
 };
@@ -109,8 +110,14 @@ impl Web {
             .ok_or_else(|| Error::BadAnswer("a redirect to another host or to nowhere".to_owned()))
     }
 
-    fn with_headers(&self, info: ObjectInfo, headers: &HeaderMap) -> ObjectInfo {
-        ObjectInfo { headers: self.responses.select(headers), ..info }
+    /// The facts with the headers that pass. `asked` are the client's.
+    fn with_headers(&self, info: ObjectInfo, headers: &HeaderMap, asked: &HeaderMap) -> ObjectInfo {
+        let mut passed = self.responses.select(headers);
+        sharing::narrow_vary(&mut passed, |name| self.requests.pass(name));
+        if sharing::is_personal(&self.requests.select(asked), &passed) {
+            sharing::keep_private(&mut passed);
+        }
+        ObjectInfo { headers: passed, ..info }
     }
 
     /// For servers that know no HEAD: the first byte tells the facts as well.
@@ -126,7 +133,7 @@ impl Web {
                 Answer::NotModified(info) | Answer::Object(Object { info, .. }) => info,
             },
         };
-        Ok(self.with_headers(info, &headers))
+        Ok(self.with_headers(info, &headers, &HeaderMap::new()))
     }
 }
 
@@ -136,7 +143,7 @@ impl Origin for Web {
         let response = self.send(&Method::HEAD, key, &Ask::default()).await?;
         match response.status() {
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => self.head_by_get(key).await,
-            _ => Ok(self.with_headers(fetch::head_info(&response)?, response.headers())),
+            _ => Ok(self.with_headers(fetch::head_info(&response)?, response.headers(), &HeaderMap::new())),
         }
     }
 
@@ -156,9 +163,9 @@ impl Origin for Web {
         }
         let headers = response.headers().clone();
         Ok(match self.fetcher.answer(response, ask)? {
-            Answer::NotModified(info) => Answer::NotModified(self.with_headers(info, &headers)),
+            Answer::NotModified(info) => Answer::NotModified(self.with_headers(info, &headers, &ask.headers)),
             Answer::Object(mut object) => {
-                object.info = self.with_headers(object.info, &headers);
+                object.info = self.with_headers(object.info, &headers, &ask.headers);
                 Answer::Object(object)
             }
         })
@@ -240,6 +247,10 @@ impl Names {
         HOP_BY_HOP.contains(&name) || self.never.contains(&name) || name.starts_with("kinora-")
     }
 
+    fn pass(&self, name: &HeaderName) -> bool {
+        (self.all || self.some.contains(name)) && !self.is_ours(name)
+    }
+
     fn select(&self, from: &HeaderMap) -> HeaderMap {
         let of_connection = |name: &HeaderName| {
             let lists = from.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
@@ -249,8 +260,7 @@ impl Names {
         };
         let mut passed = HeaderMap::new();
         for (name, value) in from {
-            let named = self.all || self.some.contains(name);
-            if named && !self.is_ours(name) && !of_connection(name) {
+            if self.pass(name) && !of_connection(name) {
                 passed.append(name, value.clone());
             }
         }

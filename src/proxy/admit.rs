@@ -89,10 +89,13 @@ fn origin_form(target: &str) -> &str {
 
 pub(super) fn api_key(head: &RequestHeader) -> Option<&str> {
     let own = head.headers.get(API_KEY).and_then(|value| value.to_str().ok());
-    own.or_else(|| {
-        let (scheme, token) = head.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    })
+    own.or_else(|| bearer(head))
+}
+
+/// The token of `Authorization: Bearer`: an API key of ours, or something for the origin.
+pub(super) fn bearer(head: &RequestHeader) -> Option<&str> {
+    let (scheme, token) = head.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 pub(super) fn unix_now() -> u64 {

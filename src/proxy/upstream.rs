@@ -13,13 +13,13 @@ use pingora::{Error, ErrorType, Result};
 use crate::failure::Code;
 use crate::headers::internal;
 use crate::proxy::Edge;
+use crate::proxy::admit;
 use crate::proxy::context::Context;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What a client sends for us alone, and what must not travel between hops (RFC 9110 section 7.6.1).
-const NOT_FORWARDED: [HeaderName; 9] = [
-    AUTHORIZATION,
+const NOT_FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-filespin-api-key"),
     HeaderName::from_static(internal::SEAL),
     HeaderName::from_static("keep-alive"),
@@ -61,6 +61,10 @@ pub(super) fn ask(edge: &Edge, session: &Session, request: &mut RequestHeader, c
     let named = connection_named(request.headers.get_all(CONNECTION));
     for name in NOT_FORWARDED.iter().chain(&named) {
         request.remove_header(name);
+    }
+    // Whether anything else in it passes is for the origin's configuration to say.
+    if admit::bearer(session.req_header()).is_some_and(|key| edge.keys.load().has_api_key(key)) {
+        request.remove_header(&AUTHORIZATION);
     }
     let sealed = edge.seal.seal(&admitted.variant);
     request.set_raw_path(sealed.path.as_bytes())?;

@@ -14,6 +14,7 @@ mod protocols;
 mod ranges;
 mod shutdown;
 mod signing;
+mod stale;
 mod storage;
 mod support;
 mod telemetry;
