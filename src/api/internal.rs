@@ -12,8 +12,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -51,11 +51,20 @@ async fn answer(State(internal): State<Arc<Internal>>, request: Request) -> Resp
     let Ok(variant) = internal.seal.open(path, seal) else {
         return Failure::new(Code::BadSignature, "not sealed by the edge").into_response();
     };
+    let headers = request.headers();
     let result = match &variant.value().work {
-        VariantWork::Original => internal.original(&variant, request.method(), request.headers()).await,
-        VariantWork::Image { .. } => internal.picture(&variant, request.headers()).await,
+        VariantWork::Original => internal.original(&variant, request.method(), headers).await,
+        VariantWork::Image { .. } => internal.picture(&variant, headers).await,
     };
-    result.unwrap_or_else(IntoResponse::into_response)
+    result.unwrap_or_else(|failure| {
+        let mut response = failure.into_response();
+        // What one client is refused, another may get: RFC 9111 section 3.5.
+        let told = |name: &HeaderName| headers.contains_key(name) && internal.origin.sees(name);
+        if [AUTHORIZATION, COOKIE].iter().any(told) {
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+        response
+    })
 }
 
 const SEAL: HeaderName = HeaderName::from_static(internal::SEAL);

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, VARY};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName};
 use pingora::cache::CacheMeta;
 use pingora::http::ResponseHeader;
@@ -54,6 +54,10 @@ impl Policy {
         if !answer.headers.contains_key(CONTENT_LENGTH) || answer.headers.contains_key(VARY) {
             return None;
         }
+        let own = directives(&answer.headers, &CACHE_CONTROL).unwrap_or_default();
+        if answer.headers.contains_key(SET_COOKIE) || (answer.status.as_u16() >= 400 && own.is_private) {
+            return None;
+        }
         let life = match answer.status.as_u16() {
             200 => self.life_of(&answer.headers)?,
             404 | 410 | 413 | 415 | 422 => Life::plain(self.negative_ttl),
@@ -68,14 +72,16 @@ impl Policy {
 
     /// `Cache-Control` for this answer as everybody in front of us may see it. An origin's own stands.
     pub fn announce(&self, answer: &ResponseHeader, is_versioned: bool) -> Directives {
+        let own = directives(&answer.headers, &CACHE_CONTROL);
         if answer.status.as_u16() >= 400 {
             let ttl = seconds(self.negative_ttl);
-            return match answer.status.as_u16() >= 500 || ttl == 0 {
-                true => Directives { is_no_store: true, ..Directives::default() },
+            let is_private = own.is_some_and(|own| own.is_private);
+            return match answer.status.as_u16() >= 500 || ttl == 0 || is_private {
+                true => Directives { is_no_store: true, is_private, ..Directives::default() },
                 false => Directives { max_age: Some(ttl), ..Directives::default() },
             };
         }
-        if let Some(own) = directives(&answer.headers, &CACHE_CONTROL) {
+        if let Some(own) = own {
             return own;
         }
         let life = |time| Some(if is_versioned { IMMUTABLE_SECONDS } else { seconds(time) });
@@ -208,6 +214,14 @@ mod tests {
     fn rfc9111_4_1_what_varies_by_unknown_headers_matches_nothing() {
         assert_eq!(admitted(200, &[("vary", "*")]), None);
         assert_eq!(admitted(200, &[("vary", "accept-language")]), None);
+    }
+
+    #[test]
+    fn what_is_for_one_client_is_not_kept() {
+        assert_eq!(admitted(404, &[("cache-control", "private")]), None);
+        assert_eq!(admitted(200, &[("cache-control", "max-age=5"), ("set-cookie", "id=1")]), None);
+        let announced = policy().announce(&answer(404, &[("cache-control", "private")]), false);
+        assert!(announced.is_private && announced.is_no_store, "{announced}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderName;
 
 use crate::origin::{Answer, Ask, Error, ObjectInfo, ObjectKey, Origin};
 use crate::telemetry::Metrics;
@@ -34,6 +35,10 @@ impl Origin for Counted {
         };
         self.metrics.origin_request("get", outcome);
         result
+    }
+
+    fn sees(&self, name: &HeaderName) -> bool {
+        self.origin.sees(name)
     }
 
     async fn ready(&self) -> Result<(), Error> {

@@ -22,7 +22,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::setting::Problem;
 
@@ -79,6 +79,11 @@ pub trait Origin: Send + Sync + 'static {
     /// # Errors
     /// [`Error::NotFound`] if there is none of that key, the other variants by their meaning.
     async fn get(&self, key: &ObjectKey, ask: &Ask) -> Result<Answer, Error>;
+
+    /// Whether this header of a client's passes to the origin, whose answer may then depend on it.
+    fn sees(&self, _: &HeaderName) -> bool {
+        false
+    }
 
     /// Whether the bucket can be reached at all; for readiness.
     ///

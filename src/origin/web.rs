@@ -171,6 +171,10 @@ impl Origin for Web {
         })
     }
 
+    fn sees(&self, name: &HeaderName) -> bool {
+        self.requests.pass(name)
+    }
+
     /// Whatever the server says of its root, it speaks; only its own faults count.
     async fn ready(&self) -> Result<(), Error> {
         let response = self.fetcher.send(&Method::HEAD, &self.base, &HeaderMap::new()).await?;

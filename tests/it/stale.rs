@@ -200,3 +200,77 @@ async fn rfc9111_4_1_an_answer_that_varies_is_for_its_like() {
     let said: Headers = &[("cache-control", "public, max-age=600"), ("vary", "Accept-Encoding")];
     assert_eq!(seen_by_two(said, "X-Other").await, 2, "we always ask for the same coding");
 }
+
+#[tokio::test]
+async fn rfc9111_3_5_what_one_client_is_refused_is_not_refused_to_others() {
+    let origin = origin(&[]);
+    let edge = Edge::in_front_of(&origin, &[("origin.http.forward_request_headers", "Authorization")]);
+    for (fault, status) in [(Fault::Status(403, "no"), 502), (Fault::Status(404, "none"), 404)] {
+        origin.fault(fault);
+        let refused = edge.send("GET", "/media/a.txt", &[("Authorization", "Basic YTpi")]).await;
+        assert_eq!(refused.status, status);
+        assert!(refused.header("cache-control").contains("private"), "{refused:?}");
+        let other = edge.send("GET", "/media/a.txt", &[("Authorization", "Basic Yzpk")]).await;
+        assert_eq!(other.status, 200, "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_set_is_for_one_client() {
+    let origin = origin(&[("set-cookie", "id=1"), ("cache-control", "max-age=600")]);
+    let edge = Edge::in_front_of(&origin, &[("origin.http.forward_response_headers", "set-cookie")]);
+    for _ in 0..2 {
+        let reply = edge.get("/media/a.txt").await;
+        assert_eq!((reply.status, reply.header("set-cookie").as_str()), (200, "id=1"));
+    }
+    assert_eq!(origin.requests().len(), 2);
+    let quiet = Edge::in_front_of(&origin, &[]);
+    for _ in 0..2 {
+        assert!(!quiet.get("/media/a.txt").await.has("set-cookie"), "not passed on unless configured");
+    }
+    assert_eq!(origin.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn our_own_key_never_reaches_the_origin() {
+    let origin = origin(&[("cache-control", "public, max-age=600")]);
+    let edge = Edge::in_front_of(&origin, &[("origin.http.forward_request_headers", "*")]);
+    let key = eventually("the first start's words", async || {
+        let said = edge.said();
+        let line = said.lines().find(|line| line.trim_start().starts_with("API key"))?;
+        line.split_whitespace().last().map(str::to_owned)
+    });
+    let key = key.await;
+    let bearer = format!("Bearer {key}");
+    for header in [("Authorization", bearer.as_str()), ("X-FileSpin-Api-Key", key.as_str())] {
+        let target = format!("/media/a.txt?v={}", origin.requests().len());
+        let reply = edge.send("GET", &target, &[header]).await;
+        assert_eq!(reply.status, 200);
+        assert!(
+            reply.header("cache-control").contains("private"),
+            "what a key opened is for its holder: {reply:?}"
+        );
+    }
+    edge.send("GET", "/media/a.txt?v=other", &[("Authorization", "Bearer of-the-origin")]).await;
+    let requests = origin.requests();
+    assert!(!format!("{:?}", &requests[..2]).contains(&key), "{requests:?}");
+    assert_eq!(requests[2].headers["authorization"], "Bearer of-the-origin");
+}
+
+#[tokio::test]
+async fn rfc5861_3_a_stale_picture_is_rendered_anew_once() {
+    let origin = origin(&[("cache-control", "max-age=0, stale-while-revalidate=600")]);
+    let edge = Edge::in_front_of(&origin, &[]);
+    let target = "/media/photo.jpg?resize=32,&format=png";
+    let first = edge.get(target).await;
+    origin.put("photo.jpg", &picture::jpeg(48, 64));
+    let (open, gate) = oneshot::channel();
+    origin.fault(Fault::Hold(gate));
+    for _ in 0..3 {
+        assert_eq!(edge.get(target).await.body, first.body);
+    }
+    drop(open);
+    edge.until("kinora_renders_total", &[r#"result="done""#], 2).await;
+    eventually("the new one", async || (edge.get(target).await.body != first.body).then_some(())).await;
+    assert_eq!(edge.renders().await, 2, "later ones find it unchanged");
+}
