@@ -164,3 +164,42 @@ async fn a_fill_that_breaks_never_looks_whole() {
     let after = after.await;
     assert!(after.whole && after.body == object, "nothing broken is kept: {} bytes", after.body.len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_before_the_picture_is_made_leaves_the_work_to_the_next() {
+    let origin = HttpOrigin::start();
+    origin.put("photo.jpg", &picture::jpeg(64, 48));
+    let edge = Arc::new(Edge::in_front_of(&origin, &[]));
+    let target = "/media/photo.jpg?resize=32,&format=png";
+    let (open, gate) = oneshot::channel();
+    origin.fault(Fault::Hold(gate));
+    let mut first = edge.connect().await;
+    first.ask("GET", target, &[]).await;
+    edge.until("kinora_renders_in_flight", &[], 1).await;
+    let others = crowd(&edge, 20, target);
+    edge.until("kinora_connections", &[], 21).await;
+    drop(first);
+    drop(open);
+    for reply in others.join_all().await {
+        assert!(reply.status == 200 && reply.whole, "{reply:?}");
+    }
+    assert_eq!(edge.renders().await, 1);
+    assert!(origin.requests().len() <= 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_not_be_shared_is_fetched_for_each() {
+    let origin = HttpOrigin::start();
+    origin.put("a.txt", b"text");
+    origin.say(&[("cache-control", "no-store")]);
+    let edge = Arc::new(Edge::in_front_of(&origin, &[]));
+    let (open, gate) = oneshot::channel();
+    origin.fault(Fault::Hold(gate));
+    let crowd = crowd(&edge, 50, "/media/a.txt");
+    edge.until("kinora_connections", &[], 50).await;
+    drop(open);
+    for reply in crowd.join_all().await {
+        assert!(reply.status == 200 && reply.body == b"text", "{reply:?}");
+    }
+    assert_eq!(origin.requests().len(), 50);
+}

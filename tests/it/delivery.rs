@@ -371,6 +371,14 @@ async fn rfc9110_13_conditions_give_304_from_the_cache() {
                 assert!(reply.header("cache-status").starts_with("kinora; hit"), "{reply:?}");
             }
         }
+        let cold = self::edge(&[("cache.memory", "0")]);
+        for key in ["photo.jpg", "a/note.txt"] {
+            let changed = std::fs::metadata(edge.bucket().join(key)).and_then(|of| of.modified());
+            let copy = std::fs::File::options().append(true).open(cold.bucket().join(key)).expect("there");
+            copy.set_modified(changed.expect("a time")).expect("settable");
+        }
+        let current = cold.get(target).await.header("etag");
+        assert_eq!(cold.send("GET", target, &[("If-None-Match", &current)]).await.status, 304, "on a miss");
         let old = "Sun, 06 Nov 1994 08:49:37 GMT";
         for condition in [&[("If-None-Match", "\"x\"")][..], &[("If-Modified-Since", old)]] {
             assert_eq!(edge.send("GET", target, condition).await.body, whole.body, "{condition:?}");

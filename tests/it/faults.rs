@@ -25,6 +25,9 @@ async fn meets(fault: impl Fn() -> Fault, status: u16, code: &str) {
         let reply = edge.get(target).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{target}");
         assert_eq!(reply.header("cache-control"), "no-store", "{reply:?}");
+        let life = reply.header("cache-status");
+        let life = life.rsplit_once("ttl=").map_or(0, |(_, ttl)| ttl.parse::<i64>().expect("seconds"));
+        assert!(life <= 1, "{reply:?}");
         let shown = String::from_utf8_lossy(&reply.body).into_owned();
         assert!(!shown.contains(&origin.url()) && !shown.contains("127.0.0.1"), "{shown}");
         let path = target.split('?').next().expect("a path").to_owned();

@@ -36,6 +36,30 @@ async fn beyond_slots_and_queue_is_503_at_once_while_hits_answer() {
 }
 
 #[tokio::test]
+async fn the_queue_takes_what_it_says() {
+    let origin = HttpOrigin::start();
+    origin.put("photo.jpg", &picture::jpeg(64, 48));
+    let edge = Edge::in_front_of(&origin, &[("render.slots", "1"), ("render.queue", "1")]);
+    let (mut gates, mut waiting) = (Vec::new(), Vec::new());
+    for width in 10..12 {
+        let (open, gate) = oneshot::channel();
+        origin.fault(Fault::Hold(gate));
+        gates.push(open);
+        let mut connection = edge.connect().await;
+        connection.ask("GET", &format!("/media/photo.jpg?resize={width},&format=png"), &[]).await;
+        waiting.push(connection);
+    }
+    edge.until("kinora_renders_in_flight", &[], 2).await;
+    let shed = edge.get("/media/photo.jpg?resize=12,&format=png").await;
+    assert_eq!((shed.status, shed.code().as_str()), (503, "overloaded"));
+    drop(gates);
+    for mut connection in waiting {
+        assert_eq!(connection.reply("GET").await.status, 200);
+    }
+    assert_eq!(edge.renders().await, 2);
+}
+
+#[tokio::test]
 async fn work_whose_clients_have_left_is_never_done() {
     let origin = HttpOrigin::start();
     origin.put("photo.jpg", &picture::jpeg(64, 48));
