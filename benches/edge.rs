@@ -3,7 +3,11 @@
 //!
 //! Client and servers share the machine, so only the ratios mean anything elsewhere.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark reports to a person and stops at trouble")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark reports to a person and stops at trouble"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,6 +22,7 @@ const CONNECTIONS: usize = 16;
 const ROUND: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 const SMALL: usize = 20_000;
+const CROWD: usize = 200;
 
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -33,9 +38,15 @@ fn main() {
     }
     targets.push(("hit, 20 kB, signed URL", &edge.address, signed, ""));
     targets.push(("hit, 1 kB range", &edge.address, "/media/small.bin", "Range: bytes=5000-6023\r\n"));
-    targets.push(("hit, 304", &edge.address, "/media/small.bin", "If-Modified-Since: Fri, 31 Dec 2100 00:00:00 GMT\r\n"));
+    targets.push((
+        "hit, 304",
+        &edge.address,
+        "/media/small.bin",
+        "If-Modified-Since: Fri, 31 Dec 2100 00:00:00 GMT\r\n",
+    ));
     compare(&targets);
     misses(&edge);
+    equal_misses(&edge);
     if nginx.is_none() {
         println!("nginx is not installed: no peer in this run");
     }
@@ -104,6 +115,37 @@ fn misses(edge: &Edge) {
     }
 }
 
+/// Many viewers of one new variant: one of them has it rendered, all share it.
+fn equal_misses(edge: &Edge) {
+    let picture = |width: usize| {
+        format!("GET /media/photo.jpg?resize={width},&format=webp HTTP/1.1\r\nHost: bench\r\n\r\n")
+    };
+    let mut alone: Vec<Duration> =
+        (0..ROUNDS).map(|n| Client::connect(&edge.address).ask(&picture(900 + n))).collect();
+    let mut last: Vec<Duration> = (0..ROUNDS)
+        .map(|n| {
+            let mut clients: Vec<Client> = (0..CROWD).map(|_| Client::connect(&edge.address)).collect();
+            let request = picture(910 + n);
+            let began = Instant::now();
+            // All have asked before the first is answered: then reading them in turn delays nobody.
+            clients.iter_mut().for_each(|client| client.send(&request));
+            clients.iter_mut().for_each(Client::receive);
+            began.elapsed()
+        })
+        .collect();
+    alone.sort();
+    last.sort();
+    let (alone, last) = (alone[ROUNDS / 2].as_secs_f64(), last[ROUNDS / 2].as_secs_f64());
+    println!("{:<34}{:>12}{:>14.0}{:>10.2}", "one miss, webp", "", alone * 1e6, 1.0);
+    println!(
+        "{:<34}{:>12}{:>14.0}{:>10.2}",
+        format!("  the last of {CROWD} equal ones"),
+        "",
+        last * 1e6,
+        last / alone
+    );
+}
+
 /// One keep-alive connection of HTTP/1.1.
 struct Client {
     stream: BufReader<TcpStream>,
@@ -119,12 +161,21 @@ impl Client {
 
     fn ask(&mut self, request: &str) -> Duration {
         let began = Instant::now();
+        self.send(request);
+        self.receive();
+        began.elapsed()
+    }
+
+    fn send(&mut self, request: &str) {
         self.stream.get_mut().write_all(request.as_bytes()).expect("sent");
+    }
+
+    fn receive(&mut self) {
         let mut length = 0;
         let mut line = String::new();
         self.stream.read_line(&mut line).expect("a status line");
         let status: u16 = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        assert!((200..400).contains(&status), "{line} for {request}");
+        assert!((200..400).contains(&status), "{line}");
         loop {
             line.clear();
             self.stream.read_line(&mut line).expect("a header");
@@ -140,7 +191,6 @@ impl Client {
         }
         self.body.resize(if status == 304 { 0 } else { length }, 0);
         self.stream.read_exact(&mut self.body).expect("a body");
-        began.elapsed()
     }
 }
 
@@ -160,7 +210,8 @@ impl Edge {
         let mut process = Self::command(dir).arg("serve").stdout(Stdio::piped()).spawn().expect("kinora");
         let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
         let listening = "listening on http://";
-        let address = lines.map_while(Result::ok).find_map(|line| Some(line.strip_prefix(listening)?.to_owned()));
+        let address =
+            lines.map_while(Result::ok).find_map(|line| Some(line.strip_prefix(listening)?.to_owned()));
         Self { process, address: address.expect("an address"), dir: dir.to_owned() }
     }
 
@@ -173,7 +224,8 @@ impl Edge {
     }
 
     fn sign(&self, path: &str) -> String {
-        let output = Self::command(&self.dir).args(["sign", path, "--expires", "1h"]).output().expect("kinora sign");
+        let output =
+            Self::command(&self.dir).args(["sign", path, "--expires", "1h"]).output().expect("kinora sign");
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     }
 }

@@ -4,7 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod http_origin;
-pub(crate) mod program;
 pub(crate) mod picture;
+pub(crate) mod program;
 pub(crate) mod s3;
 mod server;
