@@ -2,22 +2,17 @@
 
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::client::Reply;
 use crate::support::edge::{Edge, eventually};
-use crate::support::program::{PICTURE, create_key, data_with_pair, now, run};
+use crate::support::program::{PICTURE, create_key, data_with_pair, now, run, signal};
 
 /// A server on a directory that outlives it.
 fn start_on(data: &Path, settings: &[(&str, &str)]) -> Edge {
     let data = data.to_str().expect("a plain path");
     Edge::start(&[&[("data.dir", data)], settings].concat())
-}
-
-fn signal(edge: &Edge, signal: Signal) {
-    let id = i32::try_from(edge.id()).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(id, signal).expect("a signal");
 }
 
 /// What the first start says, once all of it has arrived: the original is the last to be named.
@@ -60,7 +55,7 @@ async fn sighup_reads_the_keys_at_once() {
     let edge = Edge::start_in(data_with_pair(&[]), &[("log.level", "info,kinora=debug")]);
     let reads = || edge.logged().matches("keys read").count();
     eventually("the first reading", async || (reads() == 1).then_some(())).await;
-    signal(&edge, Signal::HUP);
+    signal(&edge, Signal::HUP).await;
     eventually("the second reading", async || (reads() == 2).then_some(())).await;
     edge.put("a.jpg", PICTURE);
     assert_eq!(edge.get("/media/a.jpg").await.status, 200, "nothing else has changed");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -16,12 +16,7 @@ use tokio::sync::oneshot;
 use crate::support::client::Connection;
 use crate::support::edge::{Edge, command, eventually};
 use crate::support::http_origin::{Fault, HttpOrigin};
-use crate::support::program::{PICTURE, data_with_pair};
-
-fn signal(edge: &Edge, signal: Signal) {
-    let id = i32::try_from(edge.id()).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(id, signal).expect("a signal");
-}
+use crate::support::program::{PICTURE, data_with_pair, signal};
 
 fn internal_sockets(edge: &Edge) -> Vec<String> {
     let entries = std::fs::read_dir(edge.data_dir().join("run")).expect("a directory");
@@ -48,7 +43,7 @@ async fn sigterm_lets_answers_finish_and_nobody_new_in() {
     waiting.ask("GET", "/media/a.txt", &[]).await;
     eventually("the origin's request", async || (origin.requests().len() == 1).then_some(())).await;
     let began = Instant::now();
-    signal(&edge, Signal::TERM);
+    signal(&edge, Signal::TERM).await;
     eventually("closed doors", async || TcpStream::connect(edge.public).await.err()).await;
     assert_eq!(idle.rest().await, b"", "an idle connection is closed");
     open.send(()).expect("the origin waits");
@@ -69,7 +64,7 @@ async fn the_next_start_works_after_a_kill_and_removes_what_was_left() {
     edge.put("a.jpg", PICTURE);
     assert_eq!(edge.get("/media/a.jpg").await.status, 200);
     assert_eq!(internal_sockets(&edge).len(), 1);
-    signal(&edge, Signal::KILL);
+    signal(&edge, Signal::KILL).await;
     assert!(!edge.ended().await.success());
     // A process id that is free by the kernel's own limit.
     drop(UnixListener::bind(edge.data_dir().join("run/internal-99999999.sock")).expect("a socket"));
@@ -119,6 +114,11 @@ impl Drop for Follower {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let read =
+                |name: &str| std::fs::read_to_string(self.output.path().join(name)).unwrap_or_default();
+            eprintln!("the follower said:\n{}\nand logged:\n{}", read("stdout"), read("stderr"));
+        }
     }
 }
 
@@ -144,7 +144,7 @@ async fn an_upgrade_leaves_no_request_without_an_answer() {
     let settings = [("server.listen", listen.as_str()), ("admin.listen", &admin_listen)];
     let next = Follower::start(old.data_dir(), &settings);
     next.has_written("stderr", "send SIGQUIT to the running process").await;
-    signal(&old, Signal::QUIT);
+    signal(&old, Signal::QUIT).await;
     next.has_written("stdout", &format!("listening on http://{public}")).await;
     let status = old.ended().await;
     assert!(status.success(), "{status}");

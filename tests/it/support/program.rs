@@ -4,9 +4,10 @@ use std::path::Path;
 
 use kinora::setting::Secret;
 use kinora::signature::SigningKey;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::edge::command;
+use crate::support::edge::{Edge, command, eventually};
 
 /// The pair of the contract's vectors.
 pub(crate) const ACCESS_ID: &str = "TESTACCESSID0001";
@@ -53,4 +54,20 @@ pub(crate) fn now() -> u64 {
 pub(crate) fn signed(target: &str, seconds: i64) -> String {
     let expiry = now().checked_add_signed(seconds).expect("a time");
     kinora::signature::sign(target, expiry, &signing_key()).expect("signed")
+}
+
+/// Sends a signal, once the process has a handler for it: one that comes earlier would just kill it.
+pub(crate) async fn signal(edge: &Edge, signal: Signal) {
+    let status = format!("/proc/{}/status", edge.id());
+    let handles = || -> Option<()> {
+        let text = std::fs::read_to_string(&status).expect("a running process");
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+        let caught = u64::from_str_radix(caught.trim(), 16).expect("a number");
+        (caught & (1 << (signal.as_raw() - 1)) != 0).then_some(())
+    };
+    if signal != Signal::KILL {
+        eventually("a handler of the signal", async || handles()).await;
+    }
+    let id = i32::try_from(edge.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(id, signal).expect("a signal");
 }
