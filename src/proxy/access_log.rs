@@ -32,6 +32,7 @@ pub(super) fn write(edge: &Edge, session: &Session, error: Option<&Error>, ctx: 
                 cache = ctx.outcome.as_str(),
                 bytes = sent,
                 ms = took.as_secs_f64() * 1000.0,
+                timing = ctx.server_timing.as_deref(),
                 code,
                 blame = blame.map(Blame::as_str),
                 cause = failure.map(|(_, cause)| cause.as_str()).filter(|cause| !cause.is_empty()),

@@ -82,7 +82,7 @@ pub(super) fn finish(
     let status = caching::status(&session.cache, answer.status.as_u16());
     answer.insert_header("Cache-Status", status.to_string())?;
     edge.cors.apply(session.req_header(), answer)?;
-    if let Some(timing) = ctx.server_timing.take() {
+    if let Some(timing) = &ctx.server_timing {
         answer.insert_header("Server-Timing", timing)?;
     }
     let Some(admitted) = &ctx.admitted else { return Ok(()) };
