@@ -6,7 +6,7 @@ use reqwest::{Client, Version};
 
 use crate::support::client::{Connection, Reply};
 use crate::support::edge::{Edge, eventually};
-use crate::support::program::PICTURE;
+use crate::support::program::{PICTURE, with_crypto};
 
 fn edge(settings: &[(&str, &str)]) -> Edge {
     let edge = Edge::start(settings);
@@ -26,12 +26,6 @@ async fn last_answer(edge: &Edge, bytes: &[u8]) -> Reply {
         "nothing follows, the connection ends"
     );
     reply
-}
-
-/// What a client needs before it is built, even one without TLS.
-fn with_crypto() {
-    // A second test that installs it finds it there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 async fn still_serves(edge: &Edge) {

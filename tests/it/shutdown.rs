@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::Client;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::support::client::Connection;
 use crate::support::edge::{Edge, command, eventually};
 use crate::support::http_origin::{Fault, HttpOrigin};
-use crate::support::program::{PICTURE, data_with_pair, signal};
+use crate::support::program::{PICTURE, data_with_pair, signal, with_crypto};
 
 fn internal_sockets(edge: &Edge) -> Vec<String> {
     let entries = std::fs::read_dir(edge.data_dir().join("run")).expect("a directory");
@@ -54,6 +55,22 @@ async fn sigterm_lets_answers_finish_and_nobody_new_in() {
     assert!(status.success(), "{status}");
     assert!(began.elapsed() < Duration::from_secs(30), "well before the grace is over");
     assert_eq!(internal_sockets(&edge), Vec::<String>::new(), "it has cleaned up");
+}
+
+#[tokio::test]
+async fn sigterm_does_not_wait_for_idle_http2_connections() {
+    with_crypto();
+    let mut edge = Edge::start_in(data_with_pair(&[]), &[("server.shutdown_grace", "60s")]);
+    edge.put("a.jpg", PICTURE);
+    let client = Client::builder().http2_prior_knowledge().build().expect("a client");
+    let url = format!("http://{}/media/a.jpg", edge.public);
+    let reply = client.get(&url).send().await.expect("an answer");
+    assert_eq!(reply.bytes().await.expect("a body"), PICTURE);
+    let began = Instant::now();
+    signal(&edge, Signal::TERM).await;
+    assert!(edge.ended().await.success());
+    assert!(began.elapsed() < Duration::from_secs(30), "well before the grace is over");
+    drop(client);
 }
 
 #[tokio::test]

@@ -71,3 +71,9 @@ pub(crate) async fn signal(edge: &Edge, signal: Signal) {
     let id = i32::try_from(edge.id()).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(id, signal).expect("a signal");
 }
+
+/// What a client needs before it is built, even one without TLS.
+pub(crate) fn with_crypto() {
+    // A second test that installs it finds it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
