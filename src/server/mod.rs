@@ -30,6 +30,8 @@ use pingora::services::listening;
 use crate::api::{Admin, Internal, admin_routes, internal_routes};
 use crate::cache::{Memory, Policy};
 use crate::config::Config;
+use crate::metadata;
+use crate::origin;
 use crate::origin::Origin;
 use crate::proxy::{Cors, Edge, Front, FrontLimits};
 use crate::render::Renderer;
@@ -37,7 +39,6 @@ use crate::request::Rules;
 use crate::signature;
 use crate::signature::{KeyRing, Seal};
 use crate::telemetry::{Metrics, start_log};
-use crate::{metadata, origin};
 
 pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
