@@ -274,3 +274,19 @@ async fn rfc5861_3_a_stale_picture_is_rendered_anew_once() {
     eventually("the new one", async || (edge.get(target).await.body != first.body).then_some(())).await;
     assert_eq!(edge.renders().await, 2, "later ones find it unchanged");
 }
+
+#[tokio::test]
+async fn a_renewal_that_breaks_leaves_what_was_there() {
+    let origin = origin(&[("cache-control", "max-age=0, stale-if-error=600")]);
+    let edge = Edge::in_front_of(&origin, &[]);
+    assert_eq!(edge.get("/media/a.txt").await.body, b"first");
+    origin.put("a.txt", b"second");
+    origin.fault(Fault::Cut(2));
+    let broken = edge.get("/media/a.txt").await;
+    assert!(!broken.whole || broken.body == b"first", "{broken:?}");
+    origin.fault(Fault::Refuse);
+    let kept = edge.get("/media/a.txt").await;
+    assert_eq!((kept.status, kept.body.as_slice()), (200, b"first".as_slice()));
+    let renewed = edge.get("/media/a.txt").await;
+    assert_eq!((renewed.status, renewed.body.as_slice()), (200, b"second".as_slice()));
+}
