@@ -46,8 +46,10 @@ pub(super) fn outcome(cache: &HttpCache) -> Outcome {
     }
 }
 
-/// The same for the client, RFC 9211.
-pub(super) fn status(cache: &HttpCache, upstream: u16) -> CacheStatus {
+/// The same for the client, RFC 9211. `answered` is the status that it gets, which a range may have
+/// made another than the upstream's.
+pub(super) fn status(cache: &HttpCache, answered: u16) -> CacheStatus {
+    let upstream = cache.maybe_cache_meta().map_or(answered, |meta| meta.response_header().status.as_u16());
     let ttl = |status: CacheStatus| {
         let Some(meta) = cache.maybe_cache_meta() else { return status };
         let fresh_until = pingora_seconds(meta.fresh_until());

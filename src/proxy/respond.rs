@@ -97,9 +97,9 @@ pub(super) fn finish(
             answer.insert_header(CONTENT_DISPOSITION, attachment(name))?;
         }
     } else if ctx.failure.is_none() && answer.status.as_u16() >= 400 {
-        // A failure from the cache: its cause was logged when it was made.
+        // From the cache, whose cause was logged when it was made, or a range, which has no more to it.
         let code = answer.headers.get(internal::ERROR).and_then(|code| Code::parse(code.to_str().ok()?));
-        ctx.failure = code.map(|code| (code, "remembered".to_owned()));
+        ctx.failure = code.map(|code| (code, String::new()));
     }
     Ok(())
 }

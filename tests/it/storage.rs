@@ -47,9 +47,10 @@ async fn ranges_are_cut_from_s3_whether_cached_or_not() {
     let server = S3Server::start();
     server.put("a.jpg", PICTURE);
     let edge = start(&server, SECRET);
-    for _ in 0..2 {
+    for status in ["kinora; fwd=miss; fwd-status=200; stored", "kinora; hit"] {
         let part = edge.send("GET", "/media/a.jpg", &[("Range", "bytes=100-199")]).await;
         assert_eq!((part.status, part.body.as_slice()), (206, &PICTURE[100..200]));
+        assert!(part.header("cache-status").starts_with(status), "{part:?}");
         assert_eq!(part.header("content-range"), format!("bytes 100-199/{}", PICTURE.len()));
     }
     let beyond = edge.send("GET", "/media/a.jpg", &[("Range", "bytes=99999999-")]).await;
