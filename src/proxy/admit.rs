@@ -115,7 +115,10 @@ async fn beyond_cache(
     {
         return Ok(None);
     }
-    let info = edge.origin.head(&admitted.variant.value().key).await?;
+    let Ok(info) = edge.origin.head(&admitted.variant.value().key).await else {
+        // The fetch finds out what is wrong, and the cache remembers it.
+        return Ok(None);
+    };
     let Some(length) = info.length.filter(|&length| length > edge.max_object_bytes as u64) else {
         return Ok(None);
     };

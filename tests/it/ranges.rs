@@ -1,8 +1,10 @@
 //! Parts of answers, RFC 9110 section 14: cut from the cache, or passed on where it holds nothing.
 
+use tokio::sync::oneshot;
+
 use crate::support::client::Reply;
 use crate::support::edge::Edge;
-use crate::support::http_origin::HttpOrigin;
+use crate::support::http_origin::{Fault, HttpOrigin};
 use crate::support::picture;
 
 const LENGTH: usize = 100_000;
@@ -238,4 +240,44 @@ async fn head_and_conditions_of_what_the_cache_never_holds() {
     let etag = head.header("etag");
     let reply = edge.send("GET", "/media/o.bin", &[("If-None-Match", &etag)]).await;
     assert!(reply.status == 304 && reply.body.is_empty(), "{} with {} bytes", reply.status, reply.body.len());
+}
+
+#[tokio::test]
+async fn a_part_of_what_is_missing_is_remembered_as_missing() {
+    let (origin, edge) = large();
+    for _ in 0..3 {
+        let reply = edge.send("GET", "/media/none", &[("Range", "bytes=0-9")]).await;
+        assert_eq!((reply.status, reply.code().as_str()), (404, "not_found"));
+    }
+    assert_eq!(origin.requests().len(), 2, "its size once, itself once");
+}
+
+#[tokio::test]
+async fn what_needs_no_more_than_the_beginning_does_not_wait_for_the_end() {
+    let origin = HttpOrigin::start();
+    let object = object();
+    for key in ["small.bin", "large.bin"] {
+        origin.put(key, &object);
+    }
+    origin.put("large.bin", &object.repeat(3));
+    let edge = Edge::in_front_of(&origin, &[("cache.max_object", "150kB")]);
+    let mut gates = Vec::new();
+    let mut hold = || {
+        let (open, gate) = oneshot::channel();
+        origin.fault(Fault::HoldAfter(20_000, gate));
+        gates.push(open);
+    };
+    hold();
+    let head = edge.send("HEAD", "/media/large.bin", &[]).await;
+    assert_eq!((head.status, head.header("content-length")), (200, (3 * LENGTH).to_string()));
+    hold();
+    let head = edge.send("HEAD", "/media/small.bin?v=1", &[]).await;
+    assert_eq!((head.status, head.header("content-length")), (200, LENGTH.to_string()));
+    // The first request asks for the size alone.
+    origin.fault(Fault::IgnoreConditions);
+    hold();
+    let part = edge.send("GET", "/media/small.bin?v=2", &[("Range", "bytes=10-19")]).await;
+    assert_eq!((part.status, part.body.as_slice()), (206, &object[10..20]));
+    drop(gates);
+    assert!(edge.get("/media/small.bin?v=2").await.body == object);
 }
