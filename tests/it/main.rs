@@ -1,11 +1,13 @@
-//! Everything that needs servers around Kinora: one binary, one module per subject.
+//! Everything that needs servers or files around Kinora: one binary, one module per subject.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
 
+mod bad_input;
 mod coalescing;
 mod delivery;
 mod docs;
 mod faults;
+mod golden;
 mod keys;
 mod origin;
 mod overload;
