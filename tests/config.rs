@@ -451,9 +451,9 @@ mod commands {
         assert!(!explained.contains("00112233445566778899aabbccddeeff"), "no secret");
         let bucket = directory.path().join("data/bucket");
         fs::create_dir(&bucket).expect("made");
-        fs::write(bucket.join("lake.jpg"), kinora::server::SAMPLES[0].1).expect("written");
-        let planned = said(&kinora(&directory, &["explain", "/media/lake.jpg?resize=800,"]));
-        assert!(planned.contains("JPEG 1600x1067") && planned.contains("image/avif 800x53"), "{planned}");
+        fs::write(bucket.join("landscape.jpg"), kinora::server::SAMPLES[0].1).expect("written");
+        let planned = said(&kinora(&directory, &["explain", "/media/landscape.jpg?resize=800,"]));
+        assert!(planned.contains("JPEG 2000x1333") && planned.contains("image/avif 800x53"), "{planned}");
         let missing = said(&kinora(&directory, &["explain", "/media/sea.jpg?resize=800,"]));
         assert!(missing.contains("no such object"), "{missing}");
         let forged = signed.replace("300,300", "3000,300");

@@ -13,7 +13,11 @@ use crate::signature;
 use crate::signature::{SignError, SigningKey};
 
 /// Pictures for a bucket that has none, by their keys.
-pub const SAMPLES: &[(&str, &[u8])] = &[("lake.jpg", include_bytes!("../../fixtures/samples/lake.jpg"))];
+pub const SAMPLES: &[(&str, &[u8])] = &[
+    ("landscape.jpg", include_bytes!("../../fixtures/images/landscape.jpg")),
+    ("logo.png", include_bytes!("../../fixtures/images/logo.png")),
+    ("portrait.jpg", include_bytes!("../../fixtures/images/portrait.jpg")),
+];
 
 const SIGNED_FOR_SECONDS: u64 = 24 * 60 * 60;
 

@@ -81,11 +81,13 @@ async fn the_first_start_shows_keys_and_urls_that_work_and_the_second_shows_none
         }
         let line = said.lines().find(|line| line.contains("API key")).expect("an API key");
         let key = line.rsplit(' ').next().expect("a key");
-        let reply = edge.send("GET", "/media/lake.jpg", &[("Authorization", &format!("Bearer {key}"))]).await;
+        let reply =
+            edge.send("GET", "/media/landscape.jpg", &[("Authorization", &format!("Bearer {key}"))]).await;
         assert_eq!(reply.status, 200, "the key that was shown works");
         drop(edge);
         let edge = start_on(&first, &settings);
-        let reply = edge.send("GET", "/media/lake.jpg", &[("Authorization", &format!("Bearer {key}"))]).await;
+        let reply =
+            edge.send("GET", "/media/landscape.jpg", &[("Authorization", &format!("Bearer {key}"))]).await;
         assert_eq!(reply.status, 200, "and still does after the second start");
         assert!(!edge.said().contains("key"), "{}", edge.said());
     }

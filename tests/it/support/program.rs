@@ -15,7 +15,7 @@ pub(crate) const SECRET: &str = "00112233445566778899aabbccddeeff";
 
 /// The sample, 1600 x 1067.
 pub(crate) const PICTURE: &[u8] =
-    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/samples/lake.jpg"));
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/images/landscape.jpg"));
 
 /// What a command prints; it has to succeed.
 pub(crate) fn run(data: &Path, arguments: &[&str]) -> String {
