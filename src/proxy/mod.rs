@@ -1,7 +1,7 @@
 //! The public edge: the only folder that implements Pingora's `ProxyHttp`, one short method a phase.
 //!
-//! Each phase's work is in the file of its name: [`admit`] reads and verifies, [`caching`] names and
-//! judges, [`upstream`] asks, [`respond`] answers, [`access_log`] counts. [`front`] stands before all of
+//! Each phase's work is in the file of its name: `admit` reads and verifies, `caching` names and
+//! judges, `upstream` asks, `respond` answers, `access_log` counts. `front` stands before all of
 //! them and owns the connection.
 
 mod access_log;
