@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::failure::{Code, Failure};
 use crate::request::{MediaRequest, Variant};
 use crate::signature::Verified;
@@ -17,6 +19,8 @@ pub struct Context {
     pub(super) failure: Option<(Code, String)>,
     /// Where the time of the render went, as the internal upstream says.
     pub(super) server_timing: Option<String>,
+    /// Sent in place of the body; empty once it is sent.
+    pub(super) instead: Option<Bytes>,
 }
 
 /// A request that may be answered.
@@ -45,6 +49,7 @@ impl Context {
             outcome: Outcome::None,
             failure: None,
             server_timing: None,
+            instead: None,
         }
     }
 

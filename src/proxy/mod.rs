@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::cache::key::CacheKey;
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::{NoCacheReason, RespCacheable};
@@ -145,9 +146,20 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         answer: &mut ResponseHeader,
-        _: &mut Context,
+        ctx: &mut Context,
     ) -> RangeType {
-        respond::cut(session.req_header(), answer)
+        respond::cut(session.req_header(), answer, ctx)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        respond::substitute(body, ctx);
+        Ok(None)
     }
 
     async fn response_filter(

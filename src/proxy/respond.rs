@@ -139,7 +139,7 @@ fn shorten(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<()> {
 }
 
 /// Cuts a whole answer to the range that was asked for, RFC 9110 section 14.
-pub(super) fn cut(request: &RequestHeader, answer: &mut ResponseHeader) -> RangeType {
+pub(super) fn cut(request: &RequestHeader, answer: &mut ResponseHeader, ctx: &mut Context) -> RangeType {
     let length =
         answer.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let Some(length) = length.filter(|_| answer.status == 200) else { return RangeType::None };
@@ -155,7 +155,7 @@ pub(super) fn cut(request: &RequestHeader, answer: &mut ResponseHeader) -> Range
         Ok(Parts::Whole) => Ok(RangeType::None),
         Ok(Parts::One(part)) => one(answer, part, length),
         Ok(Parts::Two(first, second)) => two(answer, [first, second], length),
-        Err(refused) => unsatisfiable(answer, &refused.content_range()),
+        Err(refused) => unsatisfiable(answer, refused, ctx),
     };
     cut.unwrap_or(RangeType::None)
 }
@@ -187,16 +187,34 @@ fn two(answer: &mut ResponseHeader, parts: [Part; 2], length: u64) -> Result<Ran
     Ok(RangeType::Multi(parts))
 }
 
-fn unsatisfiable(answer: &mut ResponseHeader, content_range: &str) -> Result<RangeType> {
+/// Pingora sends no body for a range that it calls invalid. So the first byte is asked for, which is
+/// always there, and [`substitute`] puts the problem in its place.
+fn unsatisfiable(
+    answer: &mut ResponseHeader,
+    refused: Unsatisfiable,
+    ctx: &mut Context,
+) -> Result<RangeType> {
+    let failure = Failure::range_outside(refused.length);
+    let body = Bytes::from(failure.body());
     answer.set_status(416)?;
-    answer.insert_header(CONTENT_RANGE, content_range)?;
-    answer.insert_header(internal::ERROR, Code::RangeNotSatisfiable.as_str())?;
-    answer.insert_header(CONTENT_LENGTH, "0")?;
-    answer.remove_header(&CONTENT_TYPE);
+    answer.insert_header(CONTENT_RANGE, refused.content_range())?;
+    answer.insert_header(internal::ERROR, failure.code.as_str())?;
+    answer.insert_header(CONTENT_LENGTH, body.len().to_string())?;
+    answer.insert_header(CONTENT_TYPE, PROBLEM_TYPE)?;
     answer.remove_header(&ETAG);
     answer.remove_header(&LAST_MODIFIED);
     answer.insert_header(CACHE_CONTROL, "no-store")?;
-    Ok(RangeType::Invalid)
+    ctx.instead = Some(body);
+    Ok(RangeType::Single(0..1))
+}
+
+/// Sends what stands ready in place of the body, once.
+pub(super) fn substitute(body: &mut Option<Bytes>, ctx: &mut Context) {
+    if let Some(instead) = &mut ctx.instead
+        && body.is_some()
+    {
+        *body = Some(std::mem::take(instead));
+    }
 }
 
 fn span(part: Part) -> std::ops::Range<usize> {
