@@ -19,6 +19,8 @@ pub struct Context {
     pub(super) failure: Option<(Code, String)>,
     /// Where the time of the render went, as the internal upstream says.
     pub(super) server_timing: Option<String>,
+    /// The internal upstream has sent the head of its answer.
+    pub(super) is_answered: bool,
     /// Sent in place of the body; empty once it is sent.
     pub(super) instead: Option<Bytes>,
 }
@@ -49,6 +51,7 @@ impl Context {
             outcome: Outcome::None,
             failure: None,
             server_timing: None,
+            is_answered: false,
             instead: None,
         }
     }

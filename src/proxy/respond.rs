@@ -295,6 +295,8 @@ pub(super) async fn broken(
     }
     let code = match error.esource() {
         ErrorSource::Downstream => Code::BadRequest,
+        // The internal upstream breaks an answer off when the origin broke it off.
+        ErrorSource::Upstream if ctx.is_answered => Code::OriginFailed,
         ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset => Code::Internal,
     };
     let failure = Failure::hidden(code, chain(error));

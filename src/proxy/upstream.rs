@@ -89,6 +89,7 @@ pub(super) fn ask(edge: &Edge, session: &Session, request: &mut RequestHeader, c
 
 /// Makes the upstream's answer what may be kept: this runs before the cache admits it.
 pub(super) fn receive(edge: &Edge, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    ctx.is_answered = true;
     let named = connection_named(answer.headers.get_all(CONNECTION));
     for name in HOP_BY_HOP.iter().chain(&named) {
         answer.remove_header(name);
