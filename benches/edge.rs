@@ -208,10 +208,13 @@ impl Edge {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/landscape.jpg");
         fs::copy(&sample, bucket.join("photo.jpg")).expect("a sample");
         let mut process = Self::command(dir).arg("serve").stdout(Stdio::piped()).spawn().expect("kinora");
-        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        let mut output = BufReader::new(process.stdout.take().expect("its output"));
+        let lines = output.by_ref().lines();
         let listening = "listening on http://";
         let address =
             lines.map_while(Result::ok).find_map(|line| Some(line.strip_prefix(listening)?.to_owned()));
+        // The rest is of no interest, but somebody has to take it.
+        thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         Self { process, address: address.expect("an address"), dir: dir.to_owned() }
     }
 

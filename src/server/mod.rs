@@ -100,7 +100,8 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     drop(inherited);
     announce(&public, tls.as_ref(), &admin)?;
     if let Some(welcome) = welcome {
-        say(&welcome.text(&reachable(local(&public)?), unix_now())?)?;
+        say(&welcome.text(&reachable(local(&public)?), unix_now())?)
+            .map_err(system("showing the first keys"))?;
     }
 
     let mut server =
@@ -266,11 +267,15 @@ fn tls_settings(config: &Config) -> Result<TlsSettings, Error> {
 
 /// Tells whoever started us where we are: with port 0 nobody else knows.
 fn announce(public: &TcpListener, tls: Option<&TcpListener>, admin: &TcpListener) -> Result<(), Error> {
-    say(&format!("listening on http://{}", local(public)?))?;
+    // Whoever started us may have stopped reading; that is no reason not to serve.
+    let tell =
+        |text: String| say(&text).unwrap_or_else(|error| tracing::warn!(%error, text, "nobody reads this"));
+    tell(format!("listening on http://{}", local(public)?));
     if let Some(tls) = tls {
-        say(&format!("listening on https://{}", local(tls)?))?;
+        tell(format!("listening on https://{}", local(tls)?));
     }
-    say(&format!("admin listening on http://{}", local(admin)?))
+    tell(format!("admin listening on http://{}", local(admin)?));
+    Ok(())
 }
 
 /// The URL of an address for a client on this machine.
@@ -291,9 +296,9 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, Error> {
     listener.local_addr().map_err(system("server.listen"))
 }
 
-fn say(text: &str) -> Result<(), Error> {
+fn say(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(system("standard output"))
+    writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
 /// Adds what was tried to what the system says.
