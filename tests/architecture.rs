@@ -30,7 +30,7 @@ const OPEN_FACES: &[&str] = &["headers"];
 
 /// Crates that are known in these modules alone.
 const HOMES: &[(&str, &[&str])] = &[
-    ("pingora", &["proxy", "cache", "server", "telemetry"]),
+    ("pingora", &["proxy", "server"]),
     ("axum", &["api", "server"]),
     ("sqlx", &["metadata"]),
     ("clap", &["cli", "main"]),

@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use crate::cache::Memory;
+use crate::cache::{Flights, Memory};
 use crate::origin::Origin;
 use crate::render::Renderer;
 use crate::telemetry::{Levels, Metrics};
@@ -24,7 +24,9 @@ pub struct Admin {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The memory tier.
-    pub memory: &'static Memory,
+    pub memory: Arc<Memory>,
+    /// Fetches in progress.
+    pub flights: Arc<Flights>,
     /// The renders.
     pub renderer: Arc<Renderer>,
     /// The bucket.
@@ -64,12 +66,12 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let occupancy = admin.memory.occupancy();
+    let (cache_entries, cache_bytes) = admin.memory.occupancy();
     let pool = admin.renderer.pool();
     let levels = Levels {
-        cache_entries: occupancy.entries,
-        cache_bytes: occupancy.bytes,
-        cache_fills: occupancy.fills as u64,
+        cache_entries,
+        cache_bytes,
+        cache_fills: admin.flights.count() as u64,
         renders_in_flight: pool.in_flight() as u64,
         renders_running: pool.running() as u64,
         render_booked_bytes: pool.booked_bytes(),

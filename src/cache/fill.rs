@@ -1,42 +1,94 @@
-//! An answer that is still arriving: one writer, any number of readers.
+//! A body that is still arriving: one writer, any number of readers.
 //!
-//! Readers get bytes as they arrive, may start anywhere, and wait for what is not there yet. A fill
-//! that fails gives its readers an error: a short body never looks whole.
+//! The writer belongs to no client, so nobody who reads slowly, or goes away, holds it up. Readers get
+//! bytes as they arrive, may start anywhere, and wait for what is not there yet. A fill that fails
+//! gives its readers an error: a short body never looks whole.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use pingora::http::ResponseHeader;
-use pingora::{Error, ErrorType, Result};
 use tokio::sync::watch;
 
-use crate::cache::body::Body;
-use crate::cache::entry::Freshness;
+use crate::cache::ReadError;
+use crate::cache::segments::Segments;
 
 /// The shared state of one fill.
-pub(super) struct Fill {
-    pub(super) freshness: Freshness,
-    pub(super) header: ResponseHeader,
+#[derive(Debug)]
+pub struct Fill {
+    length: u64,
     arrived: Mutex<Arrived>,
     changed: watch::Sender<()>,
 }
 
+#[derive(Debug)]
 struct Arrived {
-    body: Body,
+    body: Segments,
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Arriving,
     Complete,
     Failed,
 }
 
+/// The one who writes. Dropping it before [`Writer::complete`] makes the fill fail.
+#[derive(Debug)]
+pub struct Writer(Arc<Fill>);
+
+impl Writer {
+    /// Begins a fill that will have `length` bytes.
+    pub fn begin(length: u64) -> Self {
+        let arrived = Mutex::new(Arrived { body: Segments::default(), state: State::Arriving });
+        Self(Arc::new(Fill { length, arrived, changed: watch::Sender::new(()) }))
+    }
+
+    /// The fill, for readers.
+    pub fn fill(&self) -> Arc<Fill> {
+        Arc::clone(&self.0)
+    }
+
+    /// Adds bytes and wakes the readers. Those beyond the length that was announced make it fail.
+    pub fn push(&self, bytes: Bytes) {
+        {
+            let mut arrived = self.0.arrived();
+            arrived.body.push(bytes);
+            if arrived.body.len() as u64 > self.0.length {
+                arrived.state = State::Failed;
+            }
+        }
+        self.0.changed.send_replace(());
+    }
+
+    /// Ends the fill, and returns the body in memory of its own if every byte has come.
+    pub fn complete(self) -> Option<Segments> {
+        let mut arrived = self.0.arrived();
+        if arrived.state == State::Failed || arrived.body.len() as u64 != self.0.length {
+            return None;
+        }
+        arrived.state = State::Complete;
+        arrived.body = arrived.body.compact();
+        Some(arrived.body.clone())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        {
+            let mut arrived = self.0.arrived();
+            if arrived.state == State::Arriving {
+                arrived.state = State::Failed;
+            }
+        }
+        self.0.changed.send_replace(());
+    }
+}
+
 impl Fill {
-    pub(super) fn new(freshness: Freshness, header: ResponseHeader) -> Self {
-        let arrived = Mutex::new(Arrived { body: Body::default(), state: State::Arriving });
-        Self { freshness, header, arrived, changed: watch::Sender::new(()) }
+    /// Bytes in the end.
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     /// Nothing that holds this lock can panic midway.
@@ -44,41 +96,12 @@ impl Fill {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds bytes and wakes the readers.
-    pub(super) fn push(&self, bytes: Bytes) {
-        self.arrived().body.push(bytes);
-        self.changed.send_replace(());
-    }
-
-    /// Ends the fill well, and returns the body in memory of its own.
-    pub(super) fn complete(&self) -> Body {
-        let body = {
-            let mut arrived = self.arrived();
-            arrived.body = arrived.body.compact();
-            arrived.state = State::Complete;
-            arrived.body.clone()
-        };
-        self.changed.send_replace(());
-        body
-    }
-
-    /// Ends the fill badly, unless it is complete.
-    pub(super) fn fail(&self) {
-        {
-            let mut arrived = self.arrived();
-            if arrived.state == State::Arriving {
-                arrived.state = State::Failed;
-            }
-        }
-        self.changed.send_replace(());
-    }
-
     /// The next bytes from `position` on, not beyond `end`; waits for them. `None` at the end.
     ///
     /// # Errors
     /// If the fill has failed and the bytes will not come.
-    pub(super) async fn read(&self, position: usize, end: usize) -> Result<Option<Bytes>> {
-        if position >= end {
+    pub async fn read(&self, position: u64, end: u64) -> Result<Option<Bytes>, ReadError> {
+        if position >= end.min(self.length) {
             return Ok(None);
         }
         let mut changed = self.changed.subscribe();
@@ -86,15 +109,15 @@ impl Fill {
             changed.mark_unchanged();
             {
                 let arrived = self.arrived();
+                // The last bytes of a failed fill are those that may be wrong, so none are handed out.
+                if arrived.state == State::Failed {
+                    return Err(ReadError::FillFailed);
+                }
                 if let Some(piece) = arrived.body.piece(position, end) {
                     return Ok(Some(piece));
                 }
-                match arrived.state {
-                    State::Arriving => {}
-                    State::Complete => return Ok(None),
-                    State::Failed => {
-                        return Error::e_explain(ErrorType::ReadError, "the fill of this answer failed");
-                    }
+                if arrived.state == State::Complete {
+                    return Ok(None);
                 }
             }
             // The sender lives in `self`, so the channel cannot close while we wait.
@@ -105,36 +128,41 @@ impl Fill {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-
-    fn fill() -> Arc<Fill> {
-        let header = ResponseHeader::build_no_case(200, None).expect("a valid status");
-        Arc::new(Fill::new(Freshness::none(), header))
-    }
 
     #[tokio::test]
     async fn readers_wait_for_bytes_and_see_the_end() {
-        let fill = fill();
-        let mut reader = Box::pin(fill.read(2, usize::MAX));
-        fill.push(Bytes::from_static(b"ab"));
+        let writer = Writer::begin(4);
+        let fill = writer.fill();
+        let mut reader = Box::pin(fill.read(2, u64::MAX));
+        writer.push(Bytes::from_static(b"ab"));
         assert!(futures::poll!(&mut reader).is_pending(), "only two bytes have arrived");
-        fill.push(Bytes::from_static(b"cd"));
+        writer.push(Bytes::from_static(b"cd"));
         assert_eq!(reader.await.expect("bytes"), Some(Bytes::from_static(b"cd")));
-        assert_eq!(fill.complete().len(), 4);
-        assert_eq!(fill.read(4, usize::MAX).await.expect("end"), None);
+        assert_eq!(writer.complete().map(|body| body.len()), Some(4));
+        assert_eq!(fill.read(4, u64::MAX).await.expect("end"), None);
         assert_eq!(fill.read(1, 3).await.expect("range"), Some(Bytes::from_static(b"bc")));
     }
 
     #[tokio::test]
-    async fn a_failed_fill_is_an_error_for_every_reader_beyond_its_bytes() {
-        let fill = fill();
-        fill.push(Bytes::from_static(b"ab"));
-        let mut waiting = Box::pin(fill.read(2, usize::MAX));
+    async fn a_dropped_writer_is_an_error_for_every_reader() {
+        let writer = Writer::begin(3);
+        let fill = writer.fill();
+        writer.push(Bytes::from_static(b"ab"));
+        let mut waiting = Box::pin(fill.read(2, u64::MAX));
         assert!(futures::poll!(&mut waiting).is_pending());
-        fill.fail();
+        drop(writer);
         assert!(waiting.await.is_err(), "must not look like the end");
-        assert!(fill.read(0, usize::MAX).await.is_ok(), "what has arrived may still be read");
+    }
+
+    #[tokio::test]
+    async fn too_few_and_too_many_bytes_are_failures() {
+        for body in ["ab", "abcd"] {
+            let writer = Writer::begin(3);
+            let fill = writer.fill();
+            writer.push(Bytes::from_static(body.as_bytes()));
+            assert!(writer.complete().is_none(), "{body}");
+            assert!(fill.read(0, 3).await.is_err(), "{body}");
+        }
     }
 }

@@ -1,20 +1,37 @@
 //! What names an answer: the canonical form of a verified request, and nothing else.
 
-use pingora::cache::CacheKey;
 use sha2::{Digest, Sha256};
 
 use crate::request::Variant;
 use crate::signature::Verified;
 
-/// The key of a variant, whose canonical path the caller has at hand. Signature, expiry, access id and
-/// the exact `Accept` are not in it.
-pub fn key(variant: &Verified<Variant>, path: &str) -> CacheKey {
-    debug_assert_eq!(variant.value().to_path(), path, "the path is the variant's own");
-    let mut key = CacheKey::new(path, String::new());
-    // Pingora would hash the text again at each of its steps.
-    let hash = Sha256::digest(path);
-    if let Some(first) = hash.first_chunk() {
-        key.set_primary_bin_override(*first);
+/// The name of one stored answer: 128 bits, so that no two ever meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(pub [u8; 16]);
+
+impl Key {
+    /// The key of a variant, whose canonical path the caller has at hand. Signature, expiry, access id
+    /// and the exact `Accept` are not in it.
+    pub fn of(variant: &Verified<Variant>, path: &str) -> Self {
+        debug_assert_eq!(variant.value().to_path(), path, "the path is the variant's own");
+        Self::digest(&[path.as_bytes()])
     }
-    key
+
+    /// The key of something that belongs to this answer, named by `parts`.
+    pub fn within(&self, parts: &[&[u8]]) -> Self {
+        let framed = parts.iter().flat_map(|part| [part.len().to_be_bytes().to_vec(), part.to_vec()]);
+        let framed: Vec<u8> = framed.flatten().collect();
+        Self::digest(&[&self.0, &framed])
+    }
+
+    fn digest(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part);
+        }
+        let hash: [u8; 32] = hash.finalize().into();
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash[..16]);
+        Self(key)
+    }
 }

@@ -1,14 +1,32 @@
-//! The cache: Pingora's mechanism with tiers, keys and rules of our own.
+//! The cache: what is kept of answers, where, for how long, and who waits for what is on its way.
+//!
+//! Whole answers live in the memory tier; a [`Fill`] is a body that still arrives; [`Flights`] join
+//! equal misses. The flow that uses them is in `proxy/`.
 
-mod body;
 mod config;
 mod entry;
 mod fill;
+mod flight;
 mod key;
 mod memory;
 mod policy;
+mod segments;
+mod selection;
 
 pub use config::Config;
-pub use key::key;
-pub use memory::{Memory, Occupancy};
+pub use entry::{Body, Entry, Freshness, Head, Usability};
+pub use fill::{Fill, Writer};
+pub use flight::{Flight, Flights, Joined, Landing, Pilot};
+pub use key::Key;
+pub use memory::Memory;
 pub use policy::Policy;
+pub use segments::Segments;
+pub use selection::Selection;
+
+/// Why the bytes of a stored answer will not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The origin broke off, or sent another length than it had announced.
+    #[error("the fill of this answer failed")]
+    FillFailed,
+}

@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName};
-use pingora::cache::CacheMeta;
-use pingora::http::ResponseHeader;
 
+use crate::cache::entry::{Freshness, Head};
 use crate::headers::cache_control::Directives;
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
@@ -47,18 +46,16 @@ struct Life {
 
 impl Policy {
     /// What is to be remembered of this answer, `None` for nothing.
-    pub fn admit(&self, answer: &ResponseHeader, now: SystemTime) -> Option<CacheMeta> {
+    pub fn admit(&self, answer: &Head, now: SystemTime) -> Option<Freshness> {
         // An unknown length could outgrow the limit in the middle of an answer.
-        // What varies by a header that the origin saw matches no other request for certain, since the
-        // key knows only ours (RFC 9111 section 4.1).
-        if !answer.headers.contains_key(CONTENT_LENGTH) || answer.headers.contains_key(VARY) {
+        if !answer.headers.contains_key(CONTENT_LENGTH) || varies_by_everything(&answer.headers) {
             return None;
         }
         let own = directives(&answer.headers, &CACHE_CONTROL).unwrap_or_default();
-        if answer.headers.contains_key(SET_COOKIE) || (answer.status.as_u16() >= 400 && own.is_private) {
+        if answer.headers.contains_key(SET_COOKIE) || (answer.status >= 400 && own.is_private) {
             return None;
         }
-        let life = match answer.status.as_u16() {
+        let life = match answer.status {
             200 => self.life_of(&answer.headers)?,
             404 | 410 | 413 | 415 | 422 => Life::plain(self.negative_ttl),
             status if status >= 500 => Life::plain(FAILURE_LIFE),
@@ -66,17 +63,32 @@ impl Policy {
         };
         let created = now.checked_sub(Duration::from_secs(life.already.into())).unwrap_or(now);
         let fresh_until = created + Duration::from_secs(life.fresh.into());
-        let (while_revalidate, if_error) = (life.stale_while_revalidate, life.stale_if_error);
-        Some(CacheMeta::new(fresh_until, created, while_revalidate, if_error, answer.clone()))
+        Some(Freshness {
+            created,
+            fresh_until,
+            stale_while_revalidate: Duration::from_secs(life.stale_while_revalidate.into()),
+            stale_if_error: Duration::from_secs(life.stale_if_error.into()),
+        })
+    }
+
+    /// RFC 9111 section 4.3.4: how long a stored answer, updated by a 304 with these headers, is good
+    /// for now.
+    pub fn renew(&self, stored: &Head, told: &HeaderMap, now: SystemTime) -> Freshness {
+        let mut fresh = Head { status: stored.status, headers: stored.headers.clone() };
+        fresh.headers.remove(AGE);
+        if let Some(age) = told.get(AGE) {
+            fresh.headers.insert(AGE, age.clone());
+        }
+        self.admit(&fresh, now).unwrap_or_else(|| Freshness::none(now))
     }
 
     /// `Cache-Control` for this answer as everybody in front of us may see it. An origin's own stands.
-    pub fn announce(&self, answer: &ResponseHeader, is_versioned: bool) -> Directives {
+    pub fn announce(&self, answer: &Head, is_versioned: bool) -> Directives {
         let own = directives(&answer.headers, &CACHE_CONTROL);
-        if answer.status.as_u16() >= 400 {
+        if answer.status >= 400 {
             let ttl = seconds(self.negative_ttl);
             let is_private = own.is_some_and(|own| own.is_private);
-            return match answer.status.as_u16() >= 500 || ttl == 0 || is_private {
+            return match answer.status >= 500 || ttl == 0 || is_private {
                 true => Directives { is_no_store: true, is_private, ..Directives::default() },
                 false => Directives { max_age: Some(ttl), ..Directives::default() },
             };
@@ -128,6 +140,12 @@ impl Life {
     }
 }
 
+/// RFC 9111 section 4.1: such an answer is for no other request.
+fn varies_by_everything(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(VARY).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|name| name.trim() == "*")
+}
+
 fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
@@ -160,21 +178,19 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, headers: &[(&'static str, &str)]) -> ResponseHeader {
-        let mut answer = ResponseHeader::build(status, None).expect("a valid status");
-        answer.insert_header("content-length", "5").expect("fits");
-        for (name, value) in headers {
-            answer.append_header(*name, *value).expect("fits");
-        }
-        answer
+    fn answer(status: u16, headers: &[(&'static str, &str)]) -> Head {
+        let lines = [("content-length", "5")].iter().chain(headers);
+        let headers =
+            lines.map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("fits")));
+        Head { status, headers: headers.collect() }
     }
 
     /// Seconds of freshness, of use while revalidating, and of use on error.
-    fn admitted(status: u16, headers: &[(&'static str, &str)]) -> Option<(u64, u32, u32)> {
+    fn admitted(status: u16, headers: &[(&'static str, &str)]) -> Option<(u64, u64, u64)> {
         let now = NOW + Duration::from_secs(10_000);
-        let meta = policy().admit(&answer(status, headers), now)?;
-        let fresh = meta.fresh_until().duration_since(now).map_or(0, |left| left.as_secs());
-        Some((fresh, meta.stale_while_revalidate_sec(), meta.stale_if_error_sec()))
+        let life = policy().admit(&answer(status, headers), now)?;
+        let fresh = u64::try_from(life.ttl(now)).unwrap_or(0);
+        Some((fresh, life.stale_while_revalidate.as_secs(), life.stale_if_error.as_secs()))
     }
 
     #[test]
@@ -211,9 +227,10 @@ mod tests {
     }
 
     #[test]
-    fn rfc9111_4_1_what_varies_by_unknown_headers_matches_nothing() {
+    fn rfc9111_4_1_what_varies_by_everything_matches_nothing() {
         assert_eq!(admitted(200, &[("vary", "*")]), None);
-        assert_eq!(admitted(200, &[("vary", "accept-language")]), None);
+        assert_eq!(admitted(200, &[("vary", "accept-language, *")]), None);
+        assert!(admitted(200, &[("vary", "accept-language")]).is_some());
     }
 
     #[test]

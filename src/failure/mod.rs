@@ -6,6 +6,7 @@
 mod code;
 mod from;
 
+use http::HeaderName;
 use serde::Serialize;
 
 pub use code::{Blame, Code};
@@ -24,6 +25,9 @@ pub struct Failure {
     /// The whole truth, for the log.
     pub cause: String,
 }
+
+/// The header that carries [`Code::as_str`].
+pub const ERROR: HeaderName = HeaderName::from_static("kinora-error");
 
 /// The media type of [`Failure::body`].
 pub const PROBLEM_TYPE: &str = "application/problem+json";

@@ -5,7 +5,6 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
 pub mod content_disposition;
-pub mod internal;
 mod list;
 pub mod range;
 

@@ -1,22 +1,18 @@
 //! One line and one set of counters for every request.
 
-use pingora::Error;
+use pingora::ErrorType;
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use crate::failure::Blame;
 use crate::proxy::Edge;
 use crate::proxy::context::Context;
 
-/// Counts and logs a request that has ended.
-pub(super) fn write(edge: &Edge, session: &Session, error: Option<&Error>, ctx: &Context) {
-    if session.subrequest_ctx.is_some() {
-        // A background revalidation: its client's request has a line already.
-        return;
-    }
+/// Counts and logs a request that has ended, with the error that ended it early.
+pub(super) fn write(edge: &Edge, session: &ServerSession, error: Option<&ErrorType>, ctx: &Context) {
     let status = session.response_written().map_or(0, |answer| answer.status.as_u16());
     let took = ctx.began.elapsed();
-    let sent = session.as_downstream().body_bytes_sent();
+    let sent = session.body_bytes_sent();
     edge.metrics.answered(ctx.outcome, status, took, sent as u64);
     let failure = ctx.failure.as_ref();
     let (code, blame) = (failure.map(|(code, _)| code.as_str()), failure.map(|(code, _)| code.blame()));
@@ -36,7 +32,7 @@ pub(super) fn write(edge: &Edge, session: &Session, error: Option<&Error>, ctx: 
                 code,
                 blame = blame.map(Blame::as_str),
                 cause = failure.map(|(_, cause)| cause.as_str()).filter(|cause| !cause.is_empty()),
-                ended = error.map(|error| error.etype().as_str()),
+                ended = error.map(ErrorType::as_str),
                 "request"
             )
         };

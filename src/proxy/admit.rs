@@ -3,21 +3,41 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING};
-use http::{HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
-use crate::cache;
+use crate::cache::Key;
 use crate::failure::{Code, Failure};
 use crate::headers::FormatClass;
 use crate::headers::range::{Parts, Range};
+use crate::origin::ByteRange;
 use crate::proxy::Edge;
 use crate::proxy::config::ServerConfig;
-use crate::proxy::context::{Admitted, BeyondCache};
-use crate::request::{MediaRequest, VariantWork, split_target};
+use crate::request::{MediaRequest, Variant, VariantWork, split_target};
 use crate::signature::{Claim, Proof, Verified, verify};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-filespin-api-key");
+
+/// A request that may be answered.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    pub(super) request: Verified<MediaRequest>,
+    pub(super) variant: Verified<Variant>,
+    /// The variant's canonical path: the cache key's text.
+    pub(super) path: String,
+    pub(super) cache_key: Key,
+    /// The client's key opened it, so that no shared cache may keep the answer.
+    pub(super) by_api_key: bool,
+    /// An object too large for the cache: the part that the client wants, resolved.
+    pub(super) beyond_cache: Option<BeyondCache>,
+}
+
+/// How an object that the cache never holds is passed on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BeyondCache {
+    pub(super) range: Option<ByteRange>,
+}
 
 /// An answer without the cache.
 pub(super) enum Early {
@@ -34,19 +54,16 @@ impl<E: Into<Failure>> From<E> for Early {
 }
 
 /// Sets what Pingora leaves without a limit.
-pub(super) fn limit(session: &mut Session, client: &ServerConfig) {
+pub(super) fn limit(session: &mut ServerSession, client: &ServerConfig) {
     session.set_read_timeout(Some(client.read_timeout));
     session.set_write_timeout(Some(client.write_timeout));
     session.set_total_drain_timeout(Some(client.read_timeout));
     let rate = usize::try_from(client.min_send_rate.as_u64()).unwrap_or(usize::MAX);
     session.set_min_send_rate((rate > 0).then_some(rate));
-    // Without it, a first client that stops reading would stall the fill for all others.
-    session.as_downstream_mut().set_proxy_tasks_enabled(true);
 }
 
 /// Reads, verifies and negotiates, in the order of cost and of safety.
-pub(super) async fn admit(edge: &Edge, session: &Session) -> Result<Admitted, Early> {
-    let head = session.req_header();
+pub(super) async fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted, Early> {
     match head.method {
         Method::GET | Method::HEAD => {}
         Method::OPTIONS => return Err(Early::Preflight),
@@ -60,7 +77,7 @@ pub(super) async fn admit(edge: &Edge, session: &Session) -> Result<Admitted, Ea
     // RFC 9112 section 3.2.2: a server has to accept the absolute form, and Pingora keeps it as it came.
     let target = origin_form(target);
     let request = MediaRequest::parse(&split_target(target), &edge.rules)?;
-    let claim = Claim { target, api_key: api_key(head) };
+    let claim = Claim { target, api_key: api_key(&head.headers) };
     let request = verify(request, &claim, &edge.keys.load(), &edge.policy, unix_now())?;
     let class = match request.value().is_negotiated() {
         true => FormatClass::negotiate(head.headers.get_all(ACCEPT).iter().map(http::HeaderValue::as_bytes))?,
@@ -68,8 +85,9 @@ pub(super) async fn admit(edge: &Edge, session: &Session) -> Result<Admitted, Ea
     };
     let variant = request.negotiate(class);
     let path = variant.value().to_path();
+    let cache_key = Key::of(&variant, &path);
     let by_api_key = matches!(request.proof(), Proof::ApiKey);
-    let mut admitted = Admitted { request, variant, path, by_api_key, beyond_cache: None };
+    let mut admitted = Admitted { request, variant, path, cache_key, by_api_key, beyond_cache: None };
     admitted.beyond_cache = beyond_cache(edge, head, &admitted).await?;
     Ok(admitted)
 }
@@ -87,14 +105,14 @@ fn origin_form(target: &str) -> &str {
     rest.find('/').map_or("/", |slash| &rest[slash..])
 }
 
-pub(super) fn api_key(head: &RequestHeader) -> Option<&str> {
-    let own = head.headers.get(API_KEY).and_then(|value| value.to_str().ok());
-    own.or_else(|| bearer(head))
+pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
+    let own = headers.get(API_KEY).and_then(|value| value.to_str().ok());
+    own.or_else(|| bearer(headers))
 }
 
 /// The token of `Authorization: Bearer`: an API key of ours, or something for the origin.
-pub(super) fn bearer(head: &RequestHeader) -> Option<&str> {
-    let (scheme, token) = head.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
@@ -111,7 +129,9 @@ async fn beyond_cache(
     admitted: &Admitted,
 ) -> Result<Option<BeyondCache>, Early> {
     let Some(range) = head.headers.get(RANGE) else { return Ok(None) };
-    if !is_original(&admitted.variant) || edge.memory.contains(&cache::key(&admitted.variant, &admitted.path))
+    if !is_original(&admitted.variant)
+        || edge.memory.get(&admitted.cache_key).is_some()
+        || edge.flights.has(&admitted.cache_key)
     {
         return Ok(None);
     }
@@ -119,12 +139,16 @@ async fn beyond_cache(
         // The fetch finds out what is wrong, and the cache remembers it.
         return Ok(None);
     };
-    let Some(length) = info.length.filter(|&length| length > edge.max_object_bytes as u64) else {
+    let is_other = |tag: &HeaderValue| tag.to_str().ok() != info.etag.as_deref();
+    if head.headers.get(IF_RANGE).is_some_and(is_other) {
+        return Ok(Some(BeyondCache { range: None }));
+    }
+    let Some(length) = info.length.filter(|&length| length > edge.max_object_bytes) else {
         return Ok(None);
     };
     // Two parts of such an object are answered with all of it, which RFC 9110 section 14.2 allows.
     let range = match Range::parse(range.as_bytes()).map(|range| range.of(length)) {
-        Some(Ok(Parts::One(part))) => Some(format!("bytes={}-{}", part.first, part.last)),
+        Some(Ok(Parts::One(part))) => Some(ByteRange::Between(part.first, part.last)),
         Some(Err(_)) if !head.headers.contains_key(IF_RANGE) => {
             return Err(Failure::range_outside(length).into());
         }
@@ -133,7 +157,7 @@ async fn beyond_cache(
     Ok(Some(BeyondCache { range }))
 }
 
-fn is_original(variant: &Verified<crate::request::Variant>) -> bool {
+fn is_original(variant: &Verified<Variant>) -> bool {
     matches!(variant.value().work, VariantWork::Original)
 }
 
@@ -150,11 +174,11 @@ mod tests {
 
     #[test]
     fn a_key_comes_in_either_header() {
-        let mut head = RequestHeader::build("GET", b"/", None).expect("valid");
-        assert_eq!(api_key(&head), None);
-        head.insert_header("Authorization", "bearer  abc").expect("fits");
-        assert_eq!(api_key(&head), Some("abc"));
-        head.insert_header("X-FileSpin-Api-Key", "def").expect("fits");
-        assert_eq!(api_key(&head), Some("def"), "our own header leads");
+        let mut headers = HeaderMap::new();
+        assert_eq!(api_key(&headers), None);
+        headers.insert(AUTHORIZATION, "bearer  abc".parse().expect("fits"));
+        assert_eq!(api_key(&headers), Some("abc"));
+        headers.insert(API_KEY, "def".parse().expect("fits"));
+        assert_eq!(api_key(&headers), Some("def"), "our own header leads");
     }
 }

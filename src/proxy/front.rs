@@ -12,7 +12,6 @@ use httparse::Status;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
-use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -51,10 +50,10 @@ pub struct FrontLimits {
     pub requests_per_connection: Option<u32>,
 }
 
-/// The server application that owns each connection and hands whole heads to Pingora.
+/// The server application that owns each connection and hands whole heads on.
 pub struct Front {
-    /// Pingora's proxy.
-    pub proxy: Arc<HttpProxy<Edge>>,
+    /// What answers whole heads.
+    pub edge: Arc<Edge>,
     /// Limits.
     pub limits: FrontLimits,
     /// Counters.
@@ -94,7 +93,7 @@ impl Front {
         match self.opening(&mut stream).await {
             Opening::Http1 => {}
             Opening::Http2 => {
-                self.proxy.process_new(stream, shutdown).await;
+                self.edge.process_new(stream, shutdown).await;
                 return;
             }
             Opening::Late => return self.refuse(stream, &late()).await,
@@ -120,7 +119,7 @@ impl Front {
                 session.set_keepalive(None);
             }
             session.set_pipelined_prefix(head);
-            let Some(reused) = self.proxy.process_new_http(session, shutdown).await else { return };
+            let Some(reused) = self.edge.process_new_http(session, shutdown).await else { return };
             (stream, settings) = reused.consume();
         }
     }

@@ -1,45 +1,48 @@
-//! The public edge: the only folder that implements Pingora's `ProxyHttp`, one short method a phase.
+//! The public edge: from a request's head to the last byte of its answer.
 //!
-//! Each phase's work is in the file of its name: `admit` reads and verifies, `caching` names and
-//! judges, `upstream` asks, `respond` answers, `access_log` counts. `front` stands before all of
-//! them and owns the connection.
+//! `front` owns the connection, `admit` reads and verifies, `find` looks into the cache, `fetch` fills
+//! it from the `upstream`, `respond` answers, `access_log` counts. Pingora gives the sessions of
+//! HTTP/1.1 and HTTP/2; the cache is our own, because with Pingora's a fill belongs to the connection
+//! of the client that began it.
 
 mod access_log;
 mod admit;
-mod caching;
+mod answer;
 mod config;
 mod context;
+mod cors;
+mod fetch;
+mod find;
 mod front;
+mod parts;
 mod respond;
 mod upstream;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::Bytes;
-use pingora::cache::key::CacheKey;
-use pingora::cache::lock::CacheKeyLockImpl;
-use pingora::cache::{NoCacheReason, RespCacheable};
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::modules::http::HttpModules;
-use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session};
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, Result};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::server::ShutdownWatch;
+use pingora::{ErrorType, Result};
 
 use crate::cache;
-use crate::cache::Memory;
+use crate::cache::{Flights, Memory};
+use crate::failure::{Code, Failure};
 use crate::origin::Origin;
+use crate::render::Renderer;
 use crate::request::Rules;
-use crate::signature::{KeyRing, Policy, Seal};
+use crate::signature::{KeyRing, Policy};
 use crate::telemetry::Metrics;
 
+use admit::Early;
+use context::Context;
+
 pub use config::{DeliveryConfig, ServerConfig, TlsConfig};
-pub use context::Context;
+pub use cors::Cors;
 pub use front::{Front, FrontLimits};
-pub use respond::Cors;
 
 /// What the edge is made of; everything lives as long as the process.
 pub struct Edge {
@@ -52,145 +55,95 @@ pub struct Edge {
     /// How long answers live.
     pub freshness: cache::Policy,
     /// Where answers are kept.
-    pub memory: &'static Memory,
+    pub memory: Arc<Memory>,
     /// Joins equal misses.
-    pub lock: &'static CacheKeyLockImpl,
+    pub flights: Arc<Flights>,
     /// An object with more bytes is never kept.
-    pub max_object_bytes: usize,
-    /// Asked how large an object is, when a range of it is wanted and the cache does not have it.
+    pub max_object_bytes: u64,
+    /// Hands out originals.
     pub origin: Arc<dyn Origin>,
-    /// Proof toward the internal upstream.
-    pub seal: Seal,
-    /// The internal upstream's socket.
-    pub internal: PathBuf,
-    /// How long the internal upstream may be silent.
-    pub internal_timeout: Duration,
+    /// Makes variants.
+    pub renderer: Arc<Renderer>,
     /// Time limits of clients.
     pub client: ServerConfig,
     /// Which websites may read answers.
     pub cors: Cors,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Limits of HTTP/2 connections.
+    pub h2_options: H2Options,
+    /// Limits of all connections.
+    pub server_options: HttpServerOptions,
 }
 
 #[async_trait]
-impl ProxyHttp for Edge {
-    type CTX = Context;
-
-    fn new_ctx(&self) -> Context {
-        Context::start()
+impl HttpServerApp for Edge {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if !self.read_head(&mut session).await {
+            return None;
+        }
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
+        }
+        let mut ctx = Context::start();
+        admit::limit(&mut session, &self.client);
+        let served = self.serve(&mut session, &mut ctx).await;
+        access_log::write(self, &session, served.as_ref().err().map(|error| error.etype()), &ctx);
+        if served.is_err() {
+            // A head that has gone out cannot be taken back: closing tells that the body is short.
+            session.shutdown().await;
+            return None;
+        }
+        let settings = HttpPersistentSettings::for_session(&session);
+        let reusable = session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
     }
 
-    /// No compression: pictures and video are compressed already.
-    fn init_downstream_modules(&self, _: &mut HttpModules) {}
-
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Context) -> Result<()> {
-        admit::limit(session, &self.client);
-        Ok(())
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(self.h2_options.clone())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        match admit::admit(self, session).await {
-            Ok(admitted) => {
-                ctx.admitted = Some(admitted);
-                Ok(false)
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.server_options)
+    }
+}
+
+impl Edge {
+    /// The front has let the head of an HTTP/1.1 request pass, so Pingora rarely refuses one.
+    async fn read_head(&self, session: &mut ServerSession) -> bool {
+        match session.read_request().await {
+            Ok(is_there) => is_there,
+            Err(error) => {
+                if matches!(error.etype(), ErrorType::InvalidHTTPHeader) {
+                    let failure = Failure::new(Code::BadRequest, "the request's head is malformed");
+                    self.metrics.failed(failure.code.as_str(), failure.code.blame().as_str());
+                    tracing::info!(code = failure.code.as_str(), cause = %error, "request");
+                    // Whoever sends such heads may well be gone.
+                    let _ =
+                        session.respond_error_with_body(failure.code.status(), failure.body().into()).await;
+                }
+                session.shutdown().await;
+                false
             }
-            Err(early) => respond::early(self, session, ctx, early).await,
         }
     }
 
-    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        caching::enable(self, session, ctx);
-        Ok(())
-    }
-
-    fn cache_key_callback(&self, _: &Session, ctx: &mut Context) -> Result<CacheKey> {
-        caching::key(ctx)
-    }
-
-    async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> Result<Box<HttpPeer>> {
-        upstream::peer(self)
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        session: &mut Session,
-        request: &mut RequestHeader,
-        ctx: &mut Context,
-    ) -> Result<()> {
-        upstream::ask(self, session, request, ctx)
-    }
-
-    async fn upstream_response_filter(
-        &self,
-        _: &mut Session,
-        answer: &mut ResponseHeader,
-        ctx: &mut Context,
-    ) -> Result<()> {
-        upstream::receive(self, answer, ctx)
-    }
-
-    fn response_cache_filter(
-        &self,
-        _: &Session,
-        answer: &ResponseHeader,
-        _: &mut Context,
-    ) -> Result<RespCacheable> {
-        Ok(match self.freshness.admit(answer, SystemTime::now()) {
-            Some(meta) => RespCacheable::Cacheable(meta),
-            None => RespCacheable::Uncacheable(NoCacheReason::OriginNotCache),
-        })
-    }
-
-    fn range_header_filter(
-        &self,
-        session: &mut Session,
-        answer: &mut ResponseHeader,
-        ctx: &mut Context,
-    ) -> RangeType {
-        respond::cut(session.req_header(), answer, ctx)
-    }
-
-    fn response_body_filter(
-        &self,
-        _: &mut Session,
-        body: &mut Option<Bytes>,
-        _: bool,
-        ctx: &mut Context,
-    ) -> Result<Option<Duration>> {
-        respond::substitute(body, ctx);
-        Ok(None)
-    }
-
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        answer: &mut ResponseHeader,
-        ctx: &mut Context,
-    ) -> Result<()> {
-        respond::finish(self, session, answer, ctx)
-    }
-
-    /// Whether the entry's windows allow it has been checked by then.
-    fn should_serve_stale(&self, _: &mut Session, _: &mut Context, error: Option<&Error>) -> bool {
-        error.is_none_or(|error| error.esource() == &ErrorSource::Upstream)
-    }
-
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
-        respond::broken(self, session, error, ctx).await
-    }
-
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        access_log::write(self, session, error, ctx);
-    }
-
-    /// The access log has one line for each request, failures included.
-    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
-        true
-    }
-
-    /// Pingora puts this into its own messages: no signature may stand there.
-    fn request_summary(&self, session: &Session, ctx: &Context) -> String {
-        access_log::safe_path(session.req_header(), ctx)
+    async fn serve(self: &Arc<Self>, session: &mut ServerSession, ctx: &mut Context) -> Result<()> {
+        match admit::admit(self, session.req_header()).await {
+            Ok(admitted) => {
+                let admitted = ctx.admitted.insert(admitted).clone();
+                let found = find::find(self, &admitted, &session.req_header().headers).await;
+                respond::send(self, session, ctx, &admitted, found).await
+            }
+            Err(Early::Preflight) => respond::preflight(self, session).await,
+            Err(Early::Failure(failure)) => {
+                ctx.note(&failure);
+                respond::refuse(self, session, &failure, None).await
+            }
+        }
     }
 }

@@ -1,113 +1,193 @@
-//! The answer's head as the client sees it, and answers that no upstream was asked for.
+//! The answer as one client gets it: its head, the part that was asked for, and its bytes.
 
-use std::fmt::Write;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::Method;
 use http::header::{
-    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION,
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    LAST_MODIFIED, ORIGIN, RANGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+    VARY, WWW_AUTHENTICATE,
 };
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::{FailToProxy, MultiRangeInfo, RangeType, Session};
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorType, Result};
 
-use crate::failure::{Code, Failure, PROBLEM_TYPE};
+use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::cache_control::Directives;
+use crate::headers::cache_status::CacheStatus;
 use crate::headers::conditional::{EntityTag, Validators, http_date};
 use crate::headers::content_disposition::attachment;
-use crate::headers::internal;
-use crate::headers::range::{Part, Parts, Range, Unsatisfiable};
+use crate::headers::range::{Parts, Range, Unsatisfiable};
 use crate::proxy::Edge;
-use crate::proxy::admit::{Early, unix_now};
-use crate::proxy::caching;
-use crate::proxy::context::{Admitted, Context};
+use crate::proxy::admit::{Admitted, unix_now};
+use crate::proxy::answer::Found;
+use crate::proxy::context::Context;
+use crate::proxy::parts::Cut;
+use crate::proxy::upstream;
 use crate::request::Delivery;
-use crate::telemetry::Outcome;
 
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
 
 /// A preflight is worth remembering for a day; browsers cap it lower.
 const PREFLIGHT_SECONDS: &str = "86400";
 
-/// Which websites may read answers by script.
-#[derive(Debug, Clone)]
-pub enum Cors {
-    /// Every one.
-    All,
-    /// These.
-    Only(Vec<String>),
-}
-
-impl Cors {
-    /// `*` anywhere in the list means all.
-    pub fn new(origins: &[String]) -> Self {
-        match origins.iter().any(|origin| origin == "*") {
-            true => Self::All,
-            false => Self::Only(origins.to_vec()),
-        }
-    }
-
-    fn apply(&self, request: &RequestHeader, answer: &mut ResponseHeader) -> Result<()> {
-        match self {
-            Self::All => answer.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")?,
-            Self::Only(origins) => {
-                answer.append_header(VARY, "Origin")?;
-                let asking = request.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-                let Some(origin) = asking.filter(|asking| origins.iter().any(|origin| origin == asking))
-                else {
-                    return Ok(());
-                };
-                answer.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, origin)?;
-            }
-        }
-        answer.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, "*")
-    }
-}
-
-/// Completes the head of every answer that went through the cache or came from upstream.
-pub(super) fn finish(
+/// Sends what was found.
+///
+/// # Errors
+/// If the client is gone, or the bytes do not come: the connection must be closed then, so that a
+/// short body cannot look whole.
+pub(super) async fn send(
     edge: &Edge,
-    session: &mut Session,
-    answer: &mut ResponseHeader,
+    session: &mut ServerSession,
     ctx: &mut Context,
+    admitted: &Admitted,
+    mut found: Found,
 ) -> Result<()> {
-    ctx.outcome = caching::outcome(&session.cache);
-    if ctx.outcome == Outcome::Miss && may_end_before_its_fill(session.req_header()) {
-        // Pingora listens on while it fills, and takes the client's next request for a fault.
-        session.set_keepalive(None);
+    let now = SystemTime::now();
+    ctx.outcome = found.how.outcome();
+    if let Some(failure) = found.failure.take() {
+        ctx.note(&failure);
     }
-    let status = caching::status(&session.cache, answer.status.as_u16());
-    answer.insert_header("Cache-Status", status.to_string())?;
-    edge.cors.apply(session.req_header(), answer)?;
+    let asked = session.req_header();
+    let (mut answer, cut) = match whole_or_part(&asked.headers, &found)? {
+        Ok(chosen) => chosen,
+        Err(refused) => {
+            let failure = Failure::range_outside(refused.length);
+            ctx.note(&failure);
+            let status = found.how.status(found.source.ttl(now));
+            return refuse(edge, session, &failure, Some(status)).await;
+        }
+    };
+    describe(edge, &asked.headers, &mut answer, &found, now)?;
+    personalise(admitted, &mut answer)?;
+    ctx.server_timing = found.timing.take();
     if let Some(timing) = &ctx.server_timing {
         answer.insert_header("Server-Timing", timing)?;
     }
-    let Some(admitted) = &ctx.admitted else { return Ok(()) };
+    if ctx.failure.is_none() && answer.status.as_u16() >= 400 {
+        // From the cache, whose cause was logged when it was made.
+        let code = answer.headers.get(&ERROR).and_then(|code| Code::parse(code.to_str().ok()?));
+        ctx.failure = code.map(|code| (code, String::new()));
+    }
+    let is_bodiless = asked.method == Method::HEAD || answer.status == 304;
+    if is_bodiless {
+        return head_only(session, answer).await;
+    }
+    // The first bytes come before the head goes out: what breaks off before them is a clean failure.
+    let mut body = cut.body();
+    let first = match body.next(&mut found.source).await {
+        Ok(first) => first,
+        Err(error) => {
+            let failure = Failure::hidden(Code::OriginFailed, error);
+            ctx.note(&failure);
+            return refuse(edge, session, &failure, None).await;
+        }
+    };
+    write_head(session, answer).await?;
+    let mut piece = first;
+    while let Some(bytes) = piece {
+        session.write_response_body(bytes, false).await?;
+        piece = body.next(&mut found.source).await.map_err(|error| {
+            ctx.note(&Failure::hidden(Code::OriginFailed, error));
+            Error::explain(ErrorType::ReadError, error.to_string())
+        })?;
+    }
+    session.write_response_body(Bytes::new(), true).await
+}
+
+/// A head alone. The end of the stream must be told on HTTP/2, and is known on HTTP/1.1.
+async fn head_only(session: &mut ServerSession, answer: ResponseHeader) -> Result<()> {
+    session.write_response_header(Box::new(answer)).await?;
+    session.write_response_body(Bytes::new(), true).await
+}
+
+async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> Result<()> {
+    if !answer.headers.contains_key(CONTENT_LENGTH) {
+        // HTTP/2 has its own framing, and Pingora drops it there.
+        answer.insert_header(TRANSFER_ENCODING, "chunked")?;
+    }
+    session.write_response_header(Box::new(answer)).await
+}
+
+/// The stored head and what part of the body goes with it: RFC 9110 sections 13.2.2 and 14.2.
+fn whole_or_part(asked: &HeaderMap, found: &Found) -> Result<Result<(ResponseHeader, Cut), Unsatisfiable>> {
+    let head = found.source.head();
+    let mut answer = ResponseHeader::build_no_case(head.status, Some(head.headers.len() + 8))?;
+    for (name, value) in &head.headers {
+        answer.append_header(name, value)?;
+    }
+    let length = content_length(&head.headers);
+    let whole = match length {
+        Some(length) => Cut::whole(length),
+        None => Cut::to_the_end(),
+    };
+    if head.status != 200 {
+        return Ok(Ok((answer, whole)));
+    }
+    let validators = validators(&head.headers);
+    let lines = asked.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
+    let since = asked.get(IF_MODIFIED_SINCE).map(HeaderValue::as_bytes);
+    if validators.is_not_modified(lines, since) {
+        answer.set_status(304)?;
+        for name in [CONTENT_LENGTH, CONTENT_TYPE, ACCEPT_RANGES] {
+            answer.remove_header(&name);
+        }
+        return Ok(Ok((answer, whole)));
+    }
+    let Some(length) = length else { return Ok(Ok((answer, whole))) };
+    answer.insert_header(ACCEPT_RANGES, "bytes")?;
+    let range = asked.get(RANGE).and_then(|range| Range::parse(range.as_bytes()));
+    let holds = asked.get(IF_RANGE).is_none_or(|tag| validators.meets_if_range(tag.as_bytes()));
+    let Some(range) = range.filter(|_| holds) else { return Ok(Ok((answer, whole))) };
+    let content_type = answer.headers.get(CONTENT_TYPE).cloned();
+    let cut = match range.of(length) {
+        Err(refused) => return Ok(Err(refused)),
+        Ok(Parts::Whole) => return Ok(Ok((answer, whole))),
+        Ok(Parts::One(part)) => {
+            answer.insert_header(CONTENT_RANGE, part.content_range(length))?;
+            Cut::one(part)
+        }
+        Ok(Parts::Two(first, second)) => {
+            let cut = Cut::two([first, second], content_type.as_ref(), length);
+            answer.insert_header(CONTENT_TYPE, cut.content_type())?;
+            cut
+        }
+    };
+    answer.set_status(206)?;
+    answer.insert_header(CONTENT_LENGTH, cut.length().to_string())?;
+    Ok(Ok((answer, cut)))
+}
+
+/// What every answer says besides: its age, how the cache came to it, and who may read it.
+fn describe(
+    edge: &Edge,
+    asked: &HeaderMap,
+    answer: &mut ResponseHeader,
+    found: &Found,
+    now: SystemTime,
+) -> Result<()> {
+    if let Some(age) = found.source.age(found.how, now) {
+        answer.insert_header(AGE, age)?;
+    }
+    answer.insert_header("Cache-Status", found.how.status(found.source.ttl(now)).to_string())?;
+    edge.cors.apply(asked, answer)
+}
+
+/// What this client's URL asked for beyond the stored answer.
+fn personalise(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<()> {
     if admitted.request.value().is_negotiated() {
         answer.append_header(VARY, "Accept")?;
     }
     shorten(admitted, answer)?;
-    if answer.status.is_success() {
-        if let Delivery::Download { filename } = &admitted.request.value().delivery {
-            let key = admitted.variant.value().key.as_str();
-            let name = filename.as_deref().or_else(|| key.rsplit('/').next()).unwrap_or(key);
-            answer.insert_header(CONTENT_DISPOSITION, attachment(name))?;
-        }
-    } else if ctx.failure.is_none() && answer.status.as_u16() >= 400 {
-        // From the cache, whose cause was logged when it was made, or a range, which has no more to it.
-        let code = answer.headers.get(internal::ERROR).and_then(|code| Code::parse(code.to_str().ok()?));
-        ctx.failure = code.map(|code| (code, String::new()));
+    if answer.status.is_success()
+        && let Delivery::Download { filename } = &admitted.request.value().delivery
+    {
+        let key = admitted.variant.value().key.as_str();
+        let name = filename.as_deref().or_else(|| key.rsplit('/').next()).unwrap_or(key);
+        answer.insert_header(CONTENT_DISPOSITION, attachment(name))?;
     }
     Ok(())
-}
-
-/// Whether a client may have its whole answer while the cache still fetches the object.
-fn may_end_before_its_fill(request: &RequestHeader) -> bool {
-    let asks_for_less = [RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE];
-    request.method == Method::HEAD || asks_for_less.iter().any(|name| request.headers.contains_key(name))
 }
 
 /// No cache may outlive the proof, and none but the client's own may keep what an API key opened.
@@ -119,8 +199,7 @@ fn shorten(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<()> {
         .request
         .expires()
         .map_or(u32::MAX, |expiry| u32::try_from(expiry.saturating_sub(unix_now())).unwrap_or(u32::MAX));
-    let now =
-        Directives::parse(answer.headers.get_all(CACHE_CONTROL).iter().map(http::HeaderValue::as_bytes));
+    let now = Directives::parse(answer.headers.get_all(CACHE_CONTROL).iter().map(HeaderValue::as_bytes));
     let at_most = |seconds: Option<u32>| seconds.map(|seconds| seconds.min(left));
     let fresh = now.s_maxage.map_or(0, |seconds| seconds.min(left));
     // What is served stale is served within the time left, too.
@@ -138,178 +217,52 @@ fn shorten(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<()> {
     answer.insert_header(CACHE_CONTROL, shortened.to_string())
 }
 
-/// Cuts a whole answer to the range that was asked for, RFC 9110 section 14.
-pub(super) fn cut(request: &RequestHeader, answer: &mut ResponseHeader, ctx: &mut Context) -> RangeType {
-    let length =
-        answer.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let Some(length) = length.filter(|_| answer.status == 200) else { return RangeType::None };
-    // Setting a well-formed header fails only beyond http's limit on header count.
-    let _ = answer.insert_header(ACCEPT_RANGES, "bytes");
-    let Some(range) = request.headers.get(RANGE).and_then(|range| Range::parse(range.as_bytes())) else {
-        return RangeType::None;
-    };
-    if request.headers.get(IF_RANGE).is_some_and(|tag| !validators(answer).meets_if_range(tag.as_bytes())) {
-        return RangeType::None;
-    }
-    let cut = match range.of(length) {
-        Ok(Parts::Whole) => Ok(RangeType::None),
-        Ok(Parts::One(part)) => one(answer, part, length),
-        Ok(Parts::Two(first, second)) => two(answer, [first, second], length),
-        Err(refused) => unsatisfiable(answer, refused, ctx),
-    };
-    cut.unwrap_or(RangeType::None)
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn validators(answer: &ResponseHeader) -> Validators {
-    let etag = answer.headers.get(ETAG).and_then(|tag| EntityTag::parse(tag.as_bytes()));
-    let changed = answer
-        .headers
-        .get(LAST_MODIFIED)
-        .and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+fn validators(headers: &HeaderMap) -> Validators {
+    let etag = headers.get(ETAG).and_then(|tag| EntityTag::parse(tag.as_bytes()));
+    let changed =
+        headers.get(LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
     Validators { etag, last_modified: changed.and_then(http_date) }
 }
 
-fn one(answer: &mut ResponseHeader, part: Part, length: u64) -> Result<RangeType> {
-    answer.set_status(206)?;
-    answer.insert_header(CONTENT_LENGTH, part.length().to_string())?;
-    answer.insert_header(CONTENT_RANGE, part.content_range(length))?;
-    Ok(RangeType::Single(span(part)))
-}
-
-fn two(answer: &mut ResponseHeader, parts: [Part; 2], length: u64) -> Result<RangeType> {
-    let mut parts = MultiRangeInfo::new(parts.map(span).to_vec());
-    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    parts.set_content_type(content_type.unwrap_or("application/octet-stream").to_owned());
-    parts.set_total_length(usize::try_from(length).unwrap_or(usize::MAX));
-    answer.set_status(206)?;
-    answer.insert_header(CONTENT_LENGTH, parts.calculate_multipart_length().to_string())?;
-    answer.insert_header(CONTENT_TYPE, format!("multipart/byteranges; boundary={}", parts.boundary))?;
-    Ok(RangeType::Multi(parts))
-}
-
-/// Pingora sends no body for a range that it calls invalid. So the first byte is asked for, which is
-/// always there, and [`substitute`] puts the problem in its place.
-fn unsatisfiable(
-    answer: &mut ResponseHeader,
-    refused: Unsatisfiable,
-    ctx: &mut Context,
-) -> Result<RangeType> {
-    let failure = Failure::range_outside(refused.length);
-    let body = Bytes::from(failure.body());
-    answer.set_status(416)?;
-    answer.insert_header(CONTENT_RANGE, refused.content_range())?;
-    answer.insert_header(internal::ERROR, failure.code.as_str())?;
-    answer.insert_header(CONTENT_LENGTH, body.len().to_string())?;
-    answer.insert_header(CONTENT_TYPE, PROBLEM_TYPE)?;
-    answer.remove_header(&ETAG);
-    answer.remove_header(&LAST_MODIFIED);
-    answer.insert_header(CACHE_CONTROL, "no-store")?;
-    ctx.instead = Some(body);
-    Ok(RangeType::Single(0..1))
-}
-
-/// Sends what stands ready in place of the body, once.
-pub(super) fn substitute(body: &mut Option<Bytes>, ctx: &mut Context) {
-    if let Some(instead) = &mut ctx.instead
-        && body.is_some()
-    {
-        *body = Some(std::mem::take(instead));
-    }
-}
-
-fn span(part: Part) -> std::ops::Range<usize> {
-    let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    index(part.first)..index(part.last).saturating_add(1)
-}
-
-/// Answers without the cache. `true` tells Pingora that the request is done.
-pub(super) async fn early(
-    edge: &Edge,
-    session: &mut Session,
-    ctx: &mut Context,
-    early: Early,
-) -> Result<bool> {
-    match early {
-        Early::Preflight => preflight(edge, session).await?,
-        Early::Failure(failure) => {
-            ctx.note(&failure);
-            refuse(edge, session, &failure).await?;
-        }
-    }
-    Ok(true)
-}
-
-async fn preflight(edge: &Edge, session: &mut Session) -> Result<()> {
+/// The answer to `OPTIONS`.
+pub(super) async fn preflight(edge: &Edge, session: &mut ServerSession) -> Result<()> {
     let mut answer = ResponseHeader::build_no_case(204, Some(8))?;
     answer.insert_header(ALLOW, ALLOWED)?;
-    answer.insert_header(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED)?;
-    answer.insert_header(ACCESS_CONTROL_ALLOW_HEADERS, "*, Authorization")?;
-    answer.insert_header(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS)?;
-    edge.cors.apply(session.req_header(), &mut answer)?;
-    session.write_response_header(Box::new(answer), true).await
+    edge.cors.preflight(&mut answer, ALLOWED, PREFLIGHT_SECONDS)?;
+    edge.cors.apply(&session.req_header().headers, &mut answer)?;
+    head_only(session, answer).await
 }
 
-async fn refuse(edge: &Edge, session: &mut Session, failure: &Failure) -> Result<()> {
-    let body = Bytes::from(failure.body());
-    let mut answer = ResponseHeader::build_no_case(failure.code.status(), Some(12))?;
+/// A failure as the answer, with what the cache did before it.
+pub(super) async fn refuse(
+    edge: &Edge,
+    session: &mut ServerSession,
+    failure: &Failure,
+    status: Option<CacheStatus>,
+) -> Result<()> {
+    let head = upstream::failed(failure);
+    let mut answer = ResponseHeader::build_no_case(head.status, Some(12))?;
+    for (name, value) in &head.headers {
+        answer.append_header(name, value)?;
+    }
     answer.insert_header(CONTENT_TYPE, PROBLEM_TYPE)?;
-    answer.insert_header(CONTENT_LENGTH, body.len())?;
-    answer.insert_header(internal::ERROR, failure.code.as_str())?;
     answer.insert_header(CACHE_CONTROL, "no-store")?;
-    answer.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     match failure.code {
         Code::MethodNotAllowed => answer.insert_header(ALLOW, ALLOWED)?,
         Code::SignatureMissing => answer.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"kinora\"")?,
         _ => {}
     }
-    if let Some(seconds) = failure.retry_after {
-        answer.insert_header(RETRY_AFTER, seconds.to_string())?;
+    if let Some(status) = status {
+        answer.insert_header("Cache-Status", status.to_string())?;
     }
-    if let Some(length) = failure.object_bytes {
-        answer.insert_header(CONTENT_RANGE, Unsatisfiable { length }.content_range())?;
+    edge.cors.apply(&session.req_header().headers, &mut answer)?;
+    if session.req_header().method == Method::HEAD {
+        return head_only(session, answer).await;
     }
-    edge.cors.apply(session.req_header(), &mut answer)?;
-    let header_only = session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(answer), header_only).await?;
-    match header_only {
-        true => Ok(()),
-        false => session.write_response_body(Some(body), true).await,
-    }
-}
-
-/// Something broke between the phases: the upstream is gone, or the client.
-pub(super) async fn broken(
-    edge: &Edge,
-    session: &mut Session,
-    error: &Error,
-    ctx: &mut Context,
-) -> FailToProxy {
-    let nobody_there = *error.esource() == ErrorSource::Downstream
-        && matches!(
-            error.etype(),
-            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed
-        );
-    if nobody_there || session.response_written().is_some() {
-        // A head that has gone out cannot be taken back: closing tells the client that the body is short.
-        return FailToProxy { error_code: 0, can_reuse_downstream: false };
-    }
-    let code = match error.esource() {
-        ErrorSource::Downstream => Code::BadRequest,
-        // The internal upstream breaks an answer off when the origin broke it off.
-        ErrorSource::Upstream if ctx.is_answered => Code::OriginFailed,
-        ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset => Code::Internal,
-    };
-    let failure = Failure::hidden(code, chain(error));
-    ctx.note(&failure);
-    // The client may leave while we tell it; the access log has the failure in any case.
-    let _ = refuse(edge, session, &failure).await;
-    FailToProxy { error_code: code.status(), can_reuse_downstream: false }
-}
-
-/// Pingora's error on one line.
-fn chain(error: &Error) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{error}");
-    text
+    session.write_response_header(Box::new(answer)).await?;
+    session.write_response_body(Bytes::from(failure.body()), true).await
 }

@@ -1,137 +1,305 @@
-//! Asking the internal upstream, and making its answer fit to be kept.
+//! The upstream behind the cache: originals and variants as ordinary answers, made in this process.
+//!
+//! Whatever happens, the upstream answers: a failure is an answer too, so that the cache can remember
+//! it for a moment and stand in with an older one.
 
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::StreamExt;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, IF_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, RETRY_AFTER, TE, TRAILER, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderName, Method};
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::failure::Code;
-use crate::headers::internal;
+use crate::cache::{Head, ReadError};
+use crate::failure::{ERROR, Failure, PROBLEM_TYPE};
+use crate::headers::range::Unsatisfiable;
+use crate::origin;
+use crate::origin::{Ask, ByteRange, ObjectInfo, ObjectKey, media_type};
 use crate::proxy::Edge;
 use crate::proxy::admit;
-use crate::proxy::context::Context;
+use crate::render::{Rendered, Timings};
+use crate::request::{Variant, VariantWork};
+use crate::signature::Verified;
 
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-
-/// What a client sends for us alone, and what must not travel between hops (RFC 9110 section 7.6.1).
-const NOT_FORWARDED: [HeaderName; 8] = [
+/// What a client sends for us alone, what must not travel between hops (RFC 9110 section 7.6.1), and
+/// the conditions, which are ours to ask.
+const NOT_FORWARDED: [HeaderName; 11] = [
     HeaderName::from_static("x-filespin-api-key"),
-    HeaderName::from_static(internal::SEAL),
     HeaderName::from_static("keep-alive"),
+    CONNECTION,
     TE,
     TRAILER,
     UPGRADE,
+    RANGE,
+    IF_RANGE,
     IF_MATCH,
     IF_UNMODIFIED_SINCE,
+    IF_MODIFIED_SINCE,
 ];
 
 /// Never kept and never passed on.
-const HOP_BY_HOP: [HeaderName; 5] = [
+const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    CONNECTION,
     TE,
     TRAILER,
     UPGRADE,
 ];
 
-/// The internal upstream's socket, with every time limit set.
-pub(super) fn peer(edge: &Edge) -> Result<Box<HttpPeer>> {
-    let Some(path) = edge.internal.to_str() else {
-        return Error::e_explain(ErrorType::InternalError, "the socket's path is not UTF-8");
-    };
-    let mut peer = HttpPeer::new_uds(path, false, String::new())?;
-    peer.options.connection_timeout = Some(edge.internal_timeout);
-    peer.options.total_connection_timeout = Some(edge.internal_timeout);
-    peer.options.read_timeout = Some(edge.internal_timeout);
-    peer.options.write_timeout = Some(edge.internal_timeout);
-    peer.options.idle_timeout = Some(edge.client.keepalive_timeout);
-    Ok(Box::new(peer))
+/// A question to the upstream.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) variant: Verified<Variant>,
+    /// The client's headers, as far as the origin may see them.
+    pub(super) headers: HeaderMap,
 }
 
-/// Turns a client's request into that of the internal upstream: canonical path and seal.
-pub(super) fn ask(edge: &Edge, session: &Session, request: &mut RequestHeader, ctx: &Context) -> Result<()> {
-    let Some(admitted) = &ctx.admitted else {
-        return Error::e_explain(ErrorType::InternalError, "nothing was admitted");
-    };
-    let named = connection_named(request.headers.get_all(CONNECTION));
-    for name in NOT_FORWARDED.iter().chain(&named) {
-        request.remove_header(name);
+/// What the stored answer says of itself, so that it need not be sent again.
+#[derive(Debug, Default)]
+pub(super) struct Validators {
+    pub(super) etag: Option<String>,
+    pub(super) last_modified: Option<SystemTime>,
+}
+
+/// The upstream's answer.
+pub(super) struct Answer {
+    pub(super) head: Head,
+    pub(super) body: Content,
+    /// Where the time of a render went, for `Server-Timing`.
+    pub(super) timing: Option<String>,
+    /// Why it is a failure, for the log alone.
+    pub(super) failure: Option<Failure>,
+}
+
+/// The bytes of an answer.
+pub(super) enum Content {
+    Whole(Bytes),
+    Stream(origin::Body),
+}
+
+impl Answer {
+    /// The body apart from all the rest.
+    pub(super) fn split(self) -> (Self, Content) {
+        let Self { head, body, timing, failure } = self;
+        (Self { head, body: Content::Whole(Bytes::new()), timing, failure }, body)
     }
-    // Whether anything else in it passes is for the origin's configuration to say.
-    if admit::bearer(session.req_header()).is_some_and(|key| edge.keys.load().has_api_key(key)) {
-        request.remove_header(&AUTHORIZATION);
-    }
-    let sealed = edge.seal.seal(&admitted.variant);
-    request.set_raw_path(sealed.path.as_bytes())?;
-    request.insert_header(internal::SEAL, sealed.seal)?;
-    if let Some(beyond) = &admitted.beyond_cache {
-        // The cache is off, so the client's own headers came this far.
-        request.set_method(if session.req_header().method == Method::HEAD {
-            Method::HEAD
-        } else {
-            Method::GET
-        });
-        match &beyond.range {
-            Some(range) => request.insert_header(RANGE, range)?,
-            None => {
-                request.remove_header(&RANGE);
-                request.remove_header(&IF_RANGE);
+}
+
+impl Content {
+    /// The next bytes, `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, ReadError>> {
+        match self {
+            Self::Whole(bytes) if bytes.is_empty() => None,
+            Self::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
+            Self::Stream(stream) => {
+                let piece = stream.next().await?;
+                Some(piece.map_err(|error| {
+                    tracing::debug!(%error, "the origin broke off");
+                    ReadError::FillFailed
+                }))
             }
         }
     }
-    Ok(())
 }
 
-/// Makes the upstream's answer what may be kept: this runs before the cache admits it.
-pub(super) fn receive(edge: &Edge, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
-    ctx.is_answered = true;
-    let named = connection_named(answer.headers.get_all(CONNECTION));
-    for name in HOP_BY_HOP.iter().chain(&named) {
-        answer.remove_header(name);
+impl Question {
+    /// The question of an admitted request.
+    pub(super) fn new(edge: &Edge, variant: &Verified<Variant>, sent: &HeaderMap) -> Self {
+        Self { variant: variant.clone(), headers: forwarded(edge, sent) }
     }
-    ctx.server_timing = take(answer, &SERVER_TIMING);
-    let cause = take(answer, &HeaderName::from_static(internal::CAUSE));
-    if let Some(code) = answer.headers.get(internal::ERROR).and_then(|code| Code::parse(code.to_str().ok()?))
+
+    fn key(&self) -> &ObjectKey {
+        &self.variant.value().key
+    }
+}
+
+/// Those of a client's headers that the origin gets to see.
+fn forwarded(edge: &Edge, sent: &HeaderMap) -> HeaderMap {
+    let named = connection_named(sent);
+    let ours = admit::bearer(sent).is_some_and(|key| edge.keys.load().has_api_key(key));
+    let passes = |name: &HeaderName| {
+        edge.origin.sees(name)
+            && !NOT_FORWARDED.contains(name)
+            && !named.contains(name)
+            && *name != IF_NONE_MATCH
+            && !(ours && *name == AUTHORIZATION)
+    };
+    let lines = sent.iter().filter(|(name, _)| passes(name));
+    lines.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Asks for the whole answer, or whether the stored one still holds (an answer of 304).
+pub(super) async fn ask(edge: &Edge, question: &Question, stored: &Validators) -> Answer {
+    let result = match &question.variant.value().work {
+        VariantWork::Original => original(edge, question, stored).await,
+        VariantWork::Image { .. } => picture(edge, question, stored).await,
+    };
+    complete(edge, question, result)
+}
+
+/// Asks for a part of an original.
+pub(super) async fn ask_part(edge: &Edge, question: &Question, range: Option<ByteRange>) -> Answer {
+    let ask = Ask { range, headers: question.headers.clone(), ..Ask::default() };
+    let result = fetch(edge, question.key(), &ask).await;
+    complete(edge, question, result)
+}
+
+/// Makes an answer, failures included, fit to be kept and shown.
+fn complete(edge: &Edge, question: &Question, result: Result<Answer, Failure>) -> Answer {
+    let mut answer = result.unwrap_or_else(|failure| refusal(edge, question, failure));
+    let headers = &mut answer.head.headers;
+    for name in HOP_BY_HOP.iter().chain(&connection_named(headers)) {
+        headers.remove(name);
+    }
+    if answer.head.status == 304 {
+        return answer;
+    }
+    let is_versioned = question.variant.value().version.is_some();
+    let control = edge.freshness.announce(&answer.head, is_versioned).to_string();
+    let headers = &mut answer.head.headers;
+    headers.insert(CACHE_CONTROL, value(&control));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_active(headers) {
+        let sandbox = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(sandbox));
+    }
+    answer
+}
+
+async fn picture(edge: &Edge, question: &Question, stored: &Validators) -> Result<Answer, Failure> {
+    if let Some(etag) = &stored.etag
+        && edge.renderer.still_current(&question.variant, etag).await?
     {
-        ctx.failure = Some((code, cause.unwrap_or_default()));
+        return Ok(not_modified(&ObjectInfo { etag: Some(etag.clone()), ..ObjectInfo::default() }));
     }
-    if answer.status == 304 {
-        return Ok(());
+    let ask = Ask { headers: question.headers.clone(), ..Ask::default() };
+    let result = edge.renderer.render(&question.variant, &ask).await;
+    edge.metrics.rendered(result.is_ok());
+    let rendered = result?;
+    for (step, took) in rendered.timings.steps() {
+        edge.metrics.render_step(step, took);
     }
-    let is_versioned =
-        ctx.admitted.as_ref().is_some_and(|admitted| admitted.variant.value().version.is_some());
-    answer.insert_header(CACHE_CONTROL, edge.freshness.announce(answer, is_versioned).to_string())?;
-    answer.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-    if is_active(answer) {
-        answer.insert_header(
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-        )?;
+    Ok(rendered_answer(rendered))
+}
+
+async fn original(edge: &Edge, question: &Question, stored: &Validators) -> Result<Answer, Failure> {
+    let ask = Ask {
+        if_none_match: stored.etag.clone(),
+        if_modified_since: stored.last_modified,
+        headers: question.headers.clone(),
+        ..Ask::default()
+    };
+    fetch(edge, question.key(), &ask).await
+}
+
+async fn fetch(edge: &Edge, key: &ObjectKey, ask: &Ask) -> Result<Answer, Failure> {
+    let object = match edge.origin.get(key, ask).await? {
+        origin::Answer::NotModified(info) => return Ok(not_modified(&info)),
+        origin::Answer::Object(object) => object,
+    };
+    let mut head = described(200, &object.info);
+    head.headers.insert(CONTENT_TYPE, value(&media_type(key, &object.info)));
+    head.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    match (object.part, object.info.length) {
+        (Some((first, last)), Some(length)) => {
+            head.headers.insert(CONTENT_LENGTH, (last - first + 1).into());
+            head.headers.insert(CONTENT_RANGE, value(&format!("bytes {first}-{last}/{length}")));
+            head.status = 206;
+        }
+        (_, Some(length)) => {
+            head.headers.insert(CONTENT_LENGTH, length.into());
+        }
+        (_, None) => {}
     }
-    Ok(())
+    Ok(Answer { head, body: Content::Stream(object.body), timing: None, failure: None })
+}
+
+fn rendered_answer(rendered: Rendered) -> Answer {
+    let mut head = described(200, &rendered.source);
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(rendered.format.media_type()));
+    head.headers.insert(CONTENT_LENGTH, rendered.bytes.len().into());
+    head.headers.insert(ETAG, value(&rendered.etag));
+    let timing = Some(server_timing(&rendered.timings));
+    Answer { head, body: Content::Whole(rendered.bytes), timing, failure: None }
+}
+
+fn not_modified(info: &ObjectInfo) -> Answer {
+    Answer { head: described(304, info), body: Content::Whole(Bytes::new()), timing: None, failure: None }
+}
+
+fn refusal(edge: &Edge, question: &Question, failure: Failure) -> Answer {
+    let mut head = failed(&failure);
+    // What one client is refused, another may get: RFC 9111 section 3.5.
+    let told = |name: &HeaderName| question.headers.contains_key(name) && edge.origin.sees(name);
+    if [AUTHORIZATION, COOKIE].iter().any(told) {
+        head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
+    let body = Content::Whole(failure.body().into());
+    Answer { head, body, timing: None, failure: Some(failure) }
+}
+
+/// The head of a failure's answer; its body is [`Failure::body`].
+pub(super) fn failed(failure: &Failure) -> Head {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+    headers.insert(CONTENT_LENGTH, failure.body().len().into());
+    headers.insert(ERROR, HeaderValue::from_static(failure.code.as_str()));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(seconds) = failure.retry_after {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(length) = failure.object_bytes {
+        headers.insert(CONTENT_RANGE, value(&Unsatisfiable { length }.content_range()));
+    }
+    Head { status: failure.code.status(), headers }
+}
+
+/// The source's own headers and validators.
+fn described(status: u16, info: &ObjectInfo) -> Head {
+    let mut headers = info.headers.clone();
+    if let Some(etag) = &info.etag {
+        headers.insert(ETAG, value(etag));
+    }
+    if let Some(changed) = info.last_modified {
+        headers.insert(LAST_MODIFIED, value(&httpdate::fmt_http_date(changed)));
+    }
+    Head { status, headers }
+}
+
+/// W3C Server-Timing, milliseconds.
+fn server_timing(timings: &Timings) -> String {
+    let mut text = String::new();
+    for (step, took) in timings.steps() {
+        let separator = if text.is_empty() { "" } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{separator}{step};dur={:.1}", took.as_secs_f64() * 1000.0);
+    }
+    text
 }
 
 /// Whether a browser would run what is in it.
-fn is_active(answer: &ResponseHeader) -> bool {
-    let media_type =
-        answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn is_active(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.to_ascii_lowercase();
     ["html", "xml", "svg", "javascript"].iter().any(|active| media_type.contains(active))
 }
 
-fn take(answer: &mut ResponseHeader, name: &HeaderName) -> Option<String> {
-    let value = answer.remove_header(name)?;
-    value.to_str().ok().map(str::to_owned)
+/// RFC 9110 section 7.6.1: what `Connection` names ends here.
+fn connection_named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    let names = lines.flat_map(|line| line.split(',')).map(str::trim);
+    let names = names.filter(|name| !["close", "keep-alive", ""].contains(name));
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
-/// RFC 9110 section 7.6.1: what `Connection` names ends here.
-fn connection_named(lines: http::header::GetAll<'_, http::HeaderValue>) -> Vec<HeaderName> {
-    let names = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-    let names = names.map(str::trim).filter(|name| !["close", "keep-alive", ""].contains(name));
-    names.filter_map(|name| name.parse().ok()).collect()
+/// A header value of text that an origin may have chosen: what cannot stand in a header is left out.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }

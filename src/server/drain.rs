@@ -1,6 +1,5 @@
 //! The end of the process: as soon as the last connection is closed, not when the grace is over.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,8 +14,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Waits for SIGTERM, then for the last client. Pingora itself would always wait for the whole grace.
 pub(super) struct Drain {
     pub(super) connections: Arc<AtomicUsize>,
-    /// Taken away at the end.
-    pub(super) socket: PathBuf,
 }
 
 #[async_trait]
@@ -32,8 +29,6 @@ impl BackgroundService for Drain {
                 break;
             }
         }
-        // A socket left behind is taken away by the next start.
-        let _ = std::fs::remove_file(&self.socket);
         tracing::info!("drained");
         std::process::exit(0);
     }

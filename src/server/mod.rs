@@ -5,30 +5,28 @@
 
 mod drain;
 mod first_start;
-mod internal;
 mod keys;
 mod listener;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerOptions;
-use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::v2::server::default_h2_options;
-use pingora::proxy::http_proxy;
 use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::background::background_service;
 use pingora::services::listening;
 
-use crate::api::{Admin, Internal, admin_routes, internal_routes};
-use crate::cache::{Memory, Policy};
+use crate::api::{Admin, admin_routes};
+use crate::cache::{Flights, Memory, Policy};
 use crate::config::Config;
 use crate::metadata;
 use crate::origin;
@@ -37,16 +35,12 @@ use crate::proxy::{Cors, Edge, Front, FrontLimits};
 use crate::render::Renderer;
 use crate::request::Rules;
 use crate::signature;
-use crate::signature::{KeyRing, Seal};
+use crate::signature::KeyRing;
 use crate::telemetry::{Metrics, start_log};
 
 pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
 use listener::{Inherited, Prebound};
-
-/// The internal upstream answers within the render deadline; a little more, so that its own word for a
-/// timeout arrives.
-const INTERNAL_MARGIN: Duration = Duration::from_secs(5);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +65,6 @@ pub enum Error {
     /// The metrics.
     #[error("{0}")]
     Metrics(#[from] prometheus::Error),
-    /// No random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
     /// The first start.
     #[error("{0}")]
     FirstStart(#[from] FirstStartError),
@@ -89,7 +80,7 @@ pub enum Error {
 pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     start_log(&config.log);
     config.data.prepare().map_err(system("data.dir"))?;
-    let run_dir = internal::run_dir(&config.data.dir)?;
+    let run_dir = run_dir(&config.data.dir)?;
     let (ring, welcome) = keys::prepare(config)?;
     let parts = Parts::new(config, ring)?;
     let upgrade_socket = run_dir.join("upgrade.sock");
@@ -107,7 +98,7 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     let mut server =
         Server::new_with_opt_and_conf(Opt::default(), server_conf(config, &run_dir, &upgrade_socket));
     server.bootstrap();
-    parts.add_services(config, &mut server, &run_dir, Sockets { public, tls, admin })?;
+    parts.add_services(config, &mut server, Sockets { public, tls, admin })?;
     server.run_forever()
 }
 
@@ -115,10 +106,10 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
 struct Parts {
     origin: Arc<dyn Origin>,
     renderer: Arc<Renderer>,
-    memory: &'static Memory,
+    memory: Arc<Memory>,
+    flights: Arc<Flights>,
     keys: Arc<ArcSwap<KeyRing>>,
     metrics: Arc<Metrics>,
-    seal: Seal,
 }
 
 struct Sockets {
@@ -133,49 +124,30 @@ impl Parts {
         let origin = origin::counted(origin::open(&config.origin, &config.data.dir)?, Arc::clone(&metrics));
         let renderer = Renderer::new(Arc::clone(&origin), &config.render, &config.image)
             .map_err(system("render threads"))?;
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(Error::Random)?;
         Ok(Self {
             origin,
             renderer: Arc::new(renderer),
-            memory: Memory::leak(config.cache.memory.as_u64()),
+            memory: Arc::new(Memory::new(config.cache.memory.as_u64())),
+            flights: Arc::default(),
             keys: Arc::new(ArcSwap::from_pointee(ring)),
             metrics,
-            seal: Seal::new(secret),
         })
     }
 
-    fn add_services(
-        self,
-        config: &Config,
-        server: &mut Server,
-        run_dir: &Path,
-        sockets: Sockets,
-    ) -> Result<(), Error> {
-        let internal = Internal {
-            renderer: Arc::clone(&self.renderer),
-            origin: Arc::clone(&self.origin),
-            seal: self.seal.clone(),
-            metrics: Arc::clone(&self.metrics),
-        };
-        let socket = internal::socket(run_dir);
-        let internal = internal::Service::bind(&socket, internal_routes(internal))?;
-        server.add_service(background_service("internal", internal));
-
+    fn add_services(self, config: &Config, server: &mut Server, sockets: Sockets) -> Result<(), Error> {
         let admin = Admin {
             metrics: Arc::clone(&self.metrics),
-            memory: self.memory,
+            memory: Arc::clone(&self.memory),
+            flights: Arc::clone(&self.flights),
             renderer: Arc::clone(&self.renderer),
             origin: Arc::clone(&self.origin),
             stuck_after: config.render.deadline * 2,
         };
         server.add_service(background_service("keys", keys::Watch::new(config, Arc::clone(&self.keys))));
 
-        let proxy = http_proxy(&server.configuration, self.edge(config, &socket));
-        let front = front(config, proxy, self.metrics);
-        let mut service = listening::Service::new("edge".to_owned(), front);
-        let app = service.app_logic_mut().map(|front| Arc::clone(&front.connections));
-        let mut prebound = Prebound::new(service);
+        let front = self.front(config);
+        let connections = Arc::clone(&front.connections);
+        let mut prebound = Prebound::new(listening::Service::new("edge".to_owned(), front));
         prebound.hand_on(&sockets.admin)?;
         prebound.add(sockets.public, None)?;
         if let Some(tls) = sockets.tls {
@@ -184,19 +156,34 @@ impl Parts {
         server.add_service(prebound);
         let admin = listener::Http::new(sockets.admin, admin_routes(admin));
         server.add_service(background_service("admin", admin));
-        if let Some(connections) = app {
-            server.add_service(background_service("drain", drain::Drain { connections, socket }));
-        }
+        server.add_service(background_service("drain", drain::Drain { connections }));
         Ok(())
     }
 
-    fn edge(&self, config: &Config, socket: &Path) -> Edge {
-        let internal_timeout = config.render.deadline + INTERNAL_MARGIN;
-        // The age of a lock is longer than any fill may be silent: a second render would only add load.
-        let lock: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(internal_timeout * 2));
+    fn front(self, config: &Config) -> Front {
+        let limits = FrontLimits {
+            max_connections: config.server.max_connections,
+            max_head_bytes: usize::try_from(config.server.max_request_head.as_u64()).unwrap_or(usize::MAX),
+            head_timeout: config.server.request_head_timeout,
+            idle_timeout: config.server.keepalive_timeout,
+            requests_per_connection: Some(config.server.keepalive_requests).filter(|&requests| requests > 0),
+        };
+        let metrics = Arc::clone(&self.metrics);
+        let edge = Arc::new(self.edge(config, &limits));
+        Front { edge, limits, metrics, connections: Arc::new(AtomicUsize::new(0)) }
+    }
+
+    fn edge(self, config: &Config, limits: &FrontLimits) -> Edge {
+        let mut server_options = HttpServerOptions::default();
+        server_options.h2c = true;
+        server_options.keepalive_request_limit = limits.requests_per_connection;
+        server_options.h2_idle_timeout = Some(limits.idle_timeout);
+        let mut h2_options = default_h2_options();
+        h2_options.max_concurrent_streams(config.server.h2_max_streams);
+        h2_options.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
         Edge {
             rules: Rules { max_width: config.image.max_width, max_height: config.image.max_height },
-            keys: Arc::clone(&self.keys),
+            keys: self.keys,
             policy: signature::Policy { required: config.delivery.require_signature },
             freshness: Policy {
                 max_age: config.delivery.max_age,
@@ -206,37 +193,17 @@ impl Parts {
                 negative_ttl: config.cache.negative_ttl,
             },
             memory: self.memory,
-            lock,
-            max_object_bytes: usize::try_from(config.cache.max_object.as_u64()).unwrap_or(usize::MAX),
-            origin: Arc::clone(&self.origin),
-            seal: self.seal.clone(),
-            internal: socket.to_owned(),
-            internal_timeout,
+            flights: self.flights,
+            max_object_bytes: config.cache.max_object.as_u64(),
+            origin: self.origin,
+            renderer: self.renderer,
             client: config.server.clone(),
             cors: Cors::new(&config.delivery.cors_origins),
-            metrics: Arc::clone(&self.metrics),
+            metrics: self.metrics,
+            h2_options,
+            server_options,
         }
     }
-}
-
-fn front(config: &Config, mut proxy: pingora::proxy::HttpProxy<Edge>, metrics: Arc<Metrics>) -> Front {
-    let limits = FrontLimits {
-        max_connections: config.server.max_connections,
-        max_head_bytes: usize::try_from(config.server.max_request_head.as_u64()).unwrap_or(usize::MAX),
-        head_timeout: config.server.request_head_timeout,
-        idle_timeout: config.server.keepalive_timeout,
-        requests_per_connection: Some(config.server.keepalive_requests).filter(|&requests| requests > 0),
-    };
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    options.keepalive_request_limit = limits.requests_per_connection;
-    options.h2_idle_timeout = Some(limits.idle_timeout);
-    proxy.server_options = Some(options);
-    let mut h2 = default_h2_options();
-    h2.max_concurrent_streams(config.server.h2_max_streams);
-    h2.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
-    proxy.h2_options = Some(h2);
-    Front { proxy: Arc::new(proxy), limits, metrics, connections: Arc::new(AtomicUsize::new(0)) }
 }
 
 fn server_conf(config: &Config, run_dir: &Path, upgrade_socket: &Path) -> ServerConf {
@@ -250,10 +217,16 @@ fn server_conf(config: &Config, run_dir: &Path, upgrade_socket: &Path) -> Server
         // The drain service ends the process as soon as the last answer is out.
         grace_period_seconds: Some(config.server.shutdown_grace.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
-        max_retries: 1,
         max_blocking_threads: Some(16),
         ..ServerConf::default()
     }
+}
+
+/// The directory for the pid and the socket of an upgrade, ours alone.
+fn run_dir(data_dir: &Path) -> Result<PathBuf, Error> {
+    let dir = std::path::absolute(data_dir.join("run")).map_err(system("data.dir"))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(system("data.dir"))?;
+    Ok(dir)
 }
 
 fn tls_settings(config: &Config) -> Result<TlsSettings, Error> {

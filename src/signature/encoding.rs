@@ -40,7 +40,7 @@ fn fed<M: Mac + KeyInit>(secret: &[u8], parts: &[&str]) -> M {
     mac
 }
 
-/// Unpadded base64url of a finished HMAC, for path tokens and seals.
+/// Unpadded base64url of a finished HMAC, for path tokens.
 pub(super) fn unpadded(mac: impl Mac) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }

@@ -60,9 +60,6 @@ pub enum Flaw {
     /// The path token does not open this kind of content.
     #[error("the path token does not name the kind `{0}`")]
     TokenKind(char),
-    /// The seal is not ours, or of another path.
-    #[error("the seal does not hold")]
-    Seal,
 }
 
 /// Why something cannot be signed.

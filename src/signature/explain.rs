@@ -79,7 +79,6 @@ fn describe(proof: &Proof, expires: Option<u64>) -> String {
         Proof::Signature { access_id } => format!("the signature by the key {access_id} holds"),
         Proof::PathToken { access_id } => format!("the path token by the key {access_id} holds"),
         Proof::ApiKey => "the API key holds".to_owned(),
-        Proof::Seal => "the edge has verified it".to_owned(),
     };
     expires.map_or(what.clone(), |expiry| format!("{what} until {expiry}"))
 }

@@ -1,15 +1,13 @@
 //! Proof that a request may be answered: signed URLs, path tokens, API keys.
 //!
 //! [`verify`] is the only way from a request to a [`Verified`] one, and cache keys and renders are
-//! made of nothing else. Proof crosses to the internal upstream by a [`Seal`]. The signed text is
-//! made of the raw bytes of the very target that was parsed, so there are no two readings of it.
+//! made of nothing else. The signed text is made of the raw bytes of the very target that was parsed, so there are no two readings of it.
 
 mod encoding;
 mod error;
 mod explain;
 mod key_ring;
 mod path_token;
-mod seal;
 mod sign;
 mod text;
 mod verify;
@@ -18,6 +16,5 @@ pub use error::{Error, Flaw, SignError};
 pub use explain::{Explanation, explain};
 pub use key_ring::{ApiKeyHash, KeyRing, SigningKey};
 pub use path_token::{Kinds, sign_token};
-pub use seal::{Seal, Sealed};
 pub use sign::sign;
 pub use verify::{Claim, Policy, Proof, Verified, verify};

@@ -64,8 +64,6 @@ pub enum Proof {
     },
     /// An API key in the header.
     ApiKey,
-    /// The edge, which had verified it before.
-    Seal,
 }
 
 /// A value that may be answered. Only this module makes one.
@@ -162,10 +160,6 @@ pub(super) fn unexpired(expiry: u64, now: u64) -> Result<u64, Error> {
 }
 
 impl<T> Verified<T> {
-    pub(super) fn new(value: T, expires: Option<u64>, proof: Proof) -> Self {
-        Self { value, expires, proof }
-    }
-
     /// The value.
     pub fn value(&self) -> &T {
         &self.value

@@ -10,7 +10,7 @@ use crate::telemetry::config::{Config, LogFormat};
 /// Pingora logs every failed request a second time and every closed connection as an error; the access
 /// log has said it already. Its connectors call it an error when two threads race for a pooled
 /// connection and one of them opens another; what really fails there comes back as a request's failure.
-const QUIET: &str = "pingora_core=error,pingora_core::connectors=off,pingora_proxy=off,pingora_cache=error";
+const QUIET: &str = "pingora_core=error";
 
 /// Starts the log of this process. The second and later calls change nothing.
 pub fn start_log(config: &Config) {

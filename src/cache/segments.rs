@@ -1,4 +1,4 @@
-//! The bytes of a cached answer: a list of segments that can be read from any position.
+//! Bytes in memory: a list of segments that can be read from any position.
 
 use bytes::{Bytes, BytesMut};
 
@@ -8,7 +8,7 @@ const SEGMENT_BYTES: usize = 1 << 20;
 
 /// Bytes in order, appended piece by piece. Cheap to read from any position.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Body {
+pub struct Segments {
     segments: Vec<Segment>,
     len: usize,
 }
@@ -19,7 +19,7 @@ struct Segment {
     bytes: Bytes,
 }
 
-impl Body {
+impl Segments {
     /// Bytes in all.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -36,11 +36,9 @@ impl Body {
 
     /// The bytes from `position` to the end of the segment that holds it, but not beyond `end`.
     /// `None` if there are none.
-    pub(super) fn piece(&self, position: usize, end: usize) -> Option<Bytes> {
-        let end = end.min(self.len);
-        if position >= end {
-            return None;
-        }
+    pub(super) fn piece(&self, position: u64, end: u64) -> Option<Bytes> {
+        let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.len);
+        let position = usize::try_from(position).ok().filter(|&position| position < end)?;
         let after = self.segments.partition_point(|segment| segment.start <= position);
         let segment = self.segments.get(after.checked_sub(1)?)?;
         let from = position - segment.start;
@@ -48,19 +46,26 @@ impl Body {
         Some(segment.bytes.slice(from..to))
     }
 
+    /// All segments in order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        self.segments.iter().map(|segment| &segment.bytes)
+    }
+
     /// The same bytes in memory of their own.
     pub(super) fn compact(&self) -> Self {
         let mut compact = Self::default();
-        let mut position = 0;
-        while position < self.len {
-            let end = self.len.min(position + SEGMENT_BYTES);
-            let mut segment = BytesMut::with_capacity(end - position);
-            while let Some(piece) = self.piece(position, end) {
-                position += piece.len();
-                segment.extend_from_slice(&piece);
+        let mut segment = BytesMut::with_capacity(self.len.min(SEGMENT_BYTES));
+        for mut piece in self.pieces().cloned() {
+            while !piece.is_empty() {
+                let taken = piece.split_to(piece.len().min(SEGMENT_BYTES - segment.len()));
+                segment.extend_from_slice(&taken);
+                if segment.len() == SEGMENT_BYTES {
+                    let room = (self.len - compact.len - SEGMENT_BYTES).min(SEGMENT_BYTES);
+                    compact.push(std::mem::replace(&mut segment, BytesMut::with_capacity(room)).freeze());
+                }
             }
-            compact.push(segment.freeze());
         }
+        compact.push(segment.freeze());
         compact
     }
 }
@@ -71,10 +76,10 @@ mod tests {
 
     use super::*;
 
-    fn collect(body: &Body, mut position: usize, end: usize) -> Vec<u8> {
+    fn collect(body: &Segments, mut position: u64, end: u64) -> Vec<u8> {
         let mut read = Vec::new();
         while let Some(piece) = body.piece(position, end) {
-            position += piece.len();
+            position += piece.len() as u64;
             read.extend_from_slice(&piece);
         }
         read
@@ -84,15 +89,15 @@ mod tests {
         #[test]
         fn any_range_of_any_pieces_reads_back(
             pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..9),
-            from in 0_usize..90,
-            len in 0_usize..90,
+            from in 0_u64..90,
+            len in 0_u64..90,
         ) {
             let whole: Vec<u8> = pieces.concat();
-            let mut body = Body::default();
+            let mut body = Segments::default();
             for piece in pieces {
                 body.push(Bytes::from(piece));
             }
-            let expected: Vec<u8> = whole.iter().copied().skip(from).take(len).collect();
+            let expected: Vec<u8> = whole.iter().copied().skip(from as usize).take(len as usize).collect();
             prop_assert_eq!(collect(&body, from, from + len), expected.clone());
             prop_assert_eq!(collect(&body.compact(), from, from + len), expected);
             prop_assert_eq!(body.compact().len(), whole.len());

@@ -1,0 +1,152 @@
+//! Fetches in progress: equal misses share one.
+//!
+//! A flight begins when a key is missed, lands when the head of its answer is here, and ends when the
+//! body is. Whoever asks for the key meanwhile joins it. It belongs to no client.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::cache::entry::Entry;
+use crate::cache::key::Key;
+
+/// All fetches in progress.
+#[derive(Debug, Default)]
+pub struct Flights {
+    by_key: Mutex<HashMap<Key, Arc<Flight>>>,
+    count: AtomicUsize,
+}
+
+/// One of them, as those see it who wait for it.
+#[derive(Debug)]
+pub struct Flight {
+    landed: watch::Sender<Option<Landing>>,
+}
+
+/// What came of a flight.
+#[derive(Debug, Clone)]
+pub enum Landing {
+    /// An answer for all who wait. Its body may still be arriving.
+    Shared(Arc<Entry>),
+    /// An answer for none but the one who began the flight.
+    Private,
+    /// None at all: the task that flew is gone.
+    Lost,
+}
+
+/// Whether a request is the first to ask.
+#[derive(Debug)]
+pub enum Joined {
+    /// It is, and has to fly.
+    First(Pilot),
+    /// Another one flies already.
+    Other(Arc<Flight>),
+}
+
+impl Flights {
+    /// Joins the flight of this key, or begins it.
+    pub fn join(self: &Arc<Self>, key: Key) -> Joined {
+        let mut by_key = self.by_key();
+        if let Some(flight) = by_key.get(&key) {
+            return Joined::Other(Arc::clone(flight));
+        }
+        let flight = Arc::new(Flight { landed: watch::Sender::new(None) });
+        by_key.insert(key, Arc::clone(&flight));
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Joined::First(Pilot { flights: Arc::clone(self), key, flight })
+    }
+
+    /// Whether there is one for this key.
+    pub fn has(&self, key: &Key) -> bool {
+        self.count() > 0 && self.by_key().contains_key(key)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Nothing that holds this lock can panic midway.
+    fn by_key(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight {
+    /// Whether the head of the answer is here already.
+    pub fn has_landed(&self) -> bool {
+        self.landed.borrow().is_some()
+    }
+
+    /// Waits for the head of the answer.
+    pub async fn landing(&self) -> Landing {
+        let mut landed = self.landed.subscribe();
+        let landing = landed.wait_for(Option::is_some).await;
+        landing.ok().and_then(|landing| landing.clone()).unwrap_or(Landing::Lost)
+    }
+}
+
+/// The one who flies. Dropping it ends the flight.
+#[derive(Debug)]
+pub struct Pilot {
+    flights: Arc<Flights>,
+    key: Key,
+    flight: Arc<Flight>,
+}
+
+impl Pilot {
+    /// Tells all who wait. They may join until the pilot is dropped.
+    pub fn land(&self, landing: Landing) {
+        self.flight.landed.send_replace(Some(landing));
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        self.flight.landed.send_if_modified(|landed| match landed {
+            Some(_) => false,
+            None => {
+                *landed = Some(Landing::Lost);
+                true
+            }
+        });
+        let mut by_key = self.flights.by_key();
+        if by_key.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            by_key.remove(&self.key);
+        }
+        self.flights.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key([7; 16]);
+
+    #[tokio::test]
+    async fn the_first_flies_and_the_others_wait_for_it() {
+        let flights = Arc::new(Flights::default());
+        let Joined::First(pilot) = flights.join(KEY) else { panic!("nobody flies yet") };
+        let Joined::Other(flight) = flights.join(KEY) else { panic!("one flies") };
+        let mut waiting = Box::pin(flight.landing());
+        assert!(futures::poll!(&mut waiting).is_pending());
+        pilot.land(Landing::Private);
+        assert!(matches!(waiting.await, Landing::Private));
+        assert!(matches!(flights.join(KEY), Joined::Other(_)), "until it ends");
+        drop(pilot);
+        assert_eq!(flights.count(), 0);
+        assert!(matches!(flights.join(KEY), Joined::First(_)));
+    }
+
+    #[tokio::test]
+    async fn a_lost_pilot_keeps_nobody_waiting() {
+        let flights = Arc::new(Flights::default());
+        let Joined::First(pilot) = flights.join(KEY) else { panic!("nobody flies yet") };
+        let Joined::Other(flight) = flights.join(KEY) else { panic!("one flies") };
+        drop(pilot);
+        assert!(matches!(flight.landing().await, Landing::Lost));
+    }
+}

@@ -1,0 +1,224 @@
+//! What a request is answered with, and how the cache came to it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::cache::{Entry, Head, ReadError};
+use crate::failure::{Code, Failure};
+use crate::headers::cache_status::{CacheStatus, Forward};
+use crate::proxy::upstream;
+use crate::proxy::upstream::{Answer, Content};
+use crate::telemetry::Outcome;
+
+/// An answer before the client's own wishes (a range, a condition, HEAD) are looked at.
+pub(super) struct Found {
+    pub(super) source: Source,
+    pub(super) how: How,
+    /// Where the time of the render went that this very request began.
+    pub(super) timing: Option<String>,
+    /// Why the upstream failed, if this very request asked it.
+    pub(super) failure: Option<Failure>,
+}
+
+/// Where head and bytes come from.
+pub(super) enum Source {
+    /// The cache, or a fill on its way there.
+    Stored(Arc<Entry>),
+    /// The upstream, for this client alone.
+    Passing(Passing),
+}
+
+/// An answer that is passed on as it comes.
+pub(super) struct Passing {
+    head: Head,
+    content: Content,
+    /// Bytes that have been taken from it.
+    position: u64,
+    /// What was taken and not yet wanted.
+    left: Bytes,
+}
+
+/// How the cache took part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// Stored and fresh.
+    Hit,
+    /// Stored and stale.
+    Stale,
+    /// Asked for, and now stored; the upstream's status.
+    Miss { status: u16 },
+    /// Stored but stale, and replaced by what the upstream answered.
+    Replaced { status: u16 },
+    /// Stored, and good again: the upstream said 304.
+    Revalidated,
+    /// Brought by another request's flight.
+    Collapsed,
+    /// Asked for, and not to be stored.
+    Passed { status: u16 },
+    /// The cache was not asked.
+    Bypass { status: u16 },
+}
+
+impl Found {
+    pub(super) fn new(source: Source, how: How) -> Self {
+        Self { source, how, timing: None, failure: None }
+    }
+
+    /// With what the upstream told along with it.
+    pub(super) fn told(source: Source, how: How, answer: Answer) -> Self {
+        Self { source, how, timing: answer.timing, failure: answer.failure }
+    }
+
+    /// An answer for one client.
+    pub(super) fn passing(answer: Answer, how: How) -> Self {
+        let (rest, content) = answer.split();
+        let passing = Passing { head: rest.head, content, position: 0, left: Bytes::new() };
+        Self { source: Source::Passing(passing), how, timing: rest.timing, failure: rest.failure }
+    }
+
+    /// The task that should have brought it is gone, which only a bug can cause.
+    pub(super) fn lost() -> Self {
+        let failure = Failure::hidden(Code::Internal, "the fetch ended without an answer");
+        let (head, status) = (upstream::failed(&failure), failure.code.status());
+        let body = Content::Whole(failure.body().into());
+        let answer = Answer { head, body, timing: None, failure: Some(failure) };
+        Self::passing(answer, How::Passed { status })
+    }
+}
+
+impl Source {
+    pub(super) fn head(&self) -> &Head {
+        match self {
+            Self::Stored(entry) => &entry.head,
+            Self::Passing(passing) => &passing.head,
+        }
+    }
+
+    /// Whole seconds since the origin made it; `None` for what has just come from there.
+    pub(super) fn age(&self, how: How, now: SystemTime) -> Option<u64> {
+        match (self, how) {
+            (Self::Stored(_), How::Miss { .. } | How::Replaced { .. }) | (Self::Passing(_), _) => None,
+            (Self::Stored(entry), _) => Some(entry.freshness.age(now)),
+        }
+    }
+
+    /// Whole seconds for which it is fresh.
+    pub(super) fn ttl(&self, now: SystemTime) -> Option<i64> {
+        match self {
+            Self::Stored(entry) => Some(entry.freshness.ttl(now)),
+            Self::Passing(_) => None,
+        }
+    }
+
+    /// The next bytes from `position` on, not beyond `end`. Positions only ever rise.
+    ///
+    /// # Errors
+    /// [`ReadError`] if they will not come.
+    pub(super) async fn read(&mut self, position: u64, end: u64) -> Result<Option<Bytes>, ReadError> {
+        match self {
+            Self::Stored(entry) => entry.body.read(position, end).await,
+            Self::Passing(passing) => passing.read(position, end).await,
+        }
+    }
+}
+
+impl Passing {
+    async fn read(&mut self, position: u64, end: u64) -> Result<Option<Bytes>, ReadError> {
+        if position >= end {
+            return Ok(None);
+        }
+        loop {
+            if self.left.is_empty() {
+                match self.content.next().await {
+                    Some(piece) => self.left = piece?,
+                    None => return Ok(None),
+                }
+            }
+            let has = self.left.len() as u64;
+            let skipped = position.saturating_sub(self.position).min(has);
+            let wanted = end.saturating_sub(self.position.max(position)).min(has - skipped);
+            let mut piece = self.left.split_to(index(skipped + wanted));
+            self.position += skipped + wanted;
+            if wanted > 0 {
+                return Ok(Some(piece.split_off(index(skipped))));
+            }
+        }
+    }
+}
+
+/// Never more than the length of a `Bytes`, so that it fits.
+fn index(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+impl How {
+    /// The same for metrics and log.
+    pub(super) fn outcome(self) -> Outcome {
+        match self {
+            Self::Hit => Outcome::Hit,
+            Self::Stale => Outcome::Stale,
+            Self::Miss { .. } | Self::Replaced { .. } | Self::Passed { .. } => Outcome::Miss,
+            Self::Revalidated => Outcome::Revalidated,
+            Self::Collapsed => Outcome::Collapsed,
+            Self::Bypass { .. } => Outcome::Bypass,
+        }
+    }
+
+    /// The same for the client, RFC 9211.
+    pub(super) fn status(self, ttl: Option<i64>) -> CacheStatus {
+        let status = match self {
+            Self::Hit | Self::Stale => CacheStatus::hit(),
+            Self::Miss { status } => CacheStatus::forwarded(Forward::Miss).status(status).stored(),
+            Self::Replaced { status } => CacheStatus::forwarded(Forward::Stale).status(status).stored(),
+            Self::Revalidated => CacheStatus::forwarded(Forward::Stale).status(304),
+            Self::Collapsed => CacheStatus::forwarded(Forward::Miss).collapsed(),
+            Self::Passed { status } => CacheStatus::forwarded(Forward::Miss).status(status),
+            Self::Bypass { status } => CacheStatus::forwarded(Forward::Bypass).status(status),
+        };
+        match ttl {
+            Some(seconds) => status.ttl(seconds),
+            None => status,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http::HeaderMap;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn passing(pieces: &[Vec<u8>]) -> Passing {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let head = Head { status: 200, headers: HeaderMap::new() };
+        let content = Content::Stream(Box::pin(stream::iter(pieces)));
+        Passing { head, content, position: 0, left: Bytes::new() }
+    }
+
+    proptest! {
+        #[test]
+        fn rising_parts_of_a_passing_answer_are_the_bytes_asked_for(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9), 0..9),
+            cuts in prop::collection::vec(0_u64..80, 4),
+        ) {
+            let whole = pieces.concat();
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let mut passing = passing(&pieces);
+            for part in [cuts[0]..cuts[1], cuts[2]..cuts[3]] {
+                let mut read = Vec::new();
+                let mut position = part.start;
+                while let Some(Ok(Some(piece))) = futures::FutureExt::now_or_never(passing.read(position, part.end)) {
+                    position += piece.len() as u64;
+                    read.extend_from_slice(&piece);
+                }
+                let at = |at: u64| (at as usize).min(whole.len());
+                prop_assert_eq!(&read, &whole[at(part.start)..at(part.end)]);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The way to the upstream and into the cache: one flight for equal misses, whoever asks.
+//!
+//! A flight is a task of its own. The client whose miss began it reads what it brings like everybody
+//! else, so that no client, by reading slowly or going away, ever holds up a fill.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED, VARY};
+use http::{HeaderMap, HeaderName};
+use tokio::sync::oneshot;
+
+use crate::cache::{Body, Entry, Flight, Head, Joined, Key, Landing, Pilot, Selection, Writer};
+use crate::proxy::Edge;
+use crate::proxy::answer::{Found, How, Source};
+use crate::proxy::upstream;
+use crate::proxy::upstream::{Answer, Question, Validators};
+
+/// Where an answer belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    /// The key of the canonical request.
+    pub(super) base: Key,
+    /// The same, or that of one among the answers that vary by the client's headers.
+    pub(super) key: Key,
+}
+
+/// A flight that was lost without a word is begun anew so often.
+const TRIES: usize = 2;
+
+/// Headers of a 304 that say something of the exchange or of the body, which the stored answer knows
+/// better: RFC 9111 section 3.2.
+const NOT_UPDATED: [HeaderName; 5] = [
+    CONTENT_LENGTH,
+    http::header::CONTENT_ENCODING,
+    http::header::CONTENT_RANGE,
+    http::header::CONTENT_TYPE,
+    VARY,
+];
+
+/// Brings the answer of `key`, or joins whoever does. `stale` is what is stored of it.
+pub(super) async fn bring(
+    edge: &Arc<Edge>,
+    slot: Slot,
+    question: Question,
+    stale: Option<Arc<Entry>>,
+) -> Found {
+    for _ in 0..TRIES {
+        match edge.flights.join(slot.key) {
+            Joined::First(pilot) => {
+                let (tell, told) = oneshot::channel();
+                let flight = Flying { edge: Arc::clone(edge), slot, question, stale };
+                tokio::spawn(flight.fly(Waiting { pilot, first: Some(tell) }));
+                return told.await.unwrap_or_else(|_| Found::lost());
+            }
+            Joined::Other(flight) => {
+                let how = if flight.has_landed() { How::Hit } else { How::Collapsed };
+                match wait(&flight, &question).await {
+                    Landing::Shared(entry) => return Found::new(Source::Stored(entry), how),
+                    Landing::Private => return alone(edge, &question).await,
+                    Landing::Lost => {}
+                }
+            }
+        }
+    }
+    alone(edge, &question).await
+}
+
+/// Fetches anew what is answered with meanwhile, unless somebody does already.
+pub(super) fn refresh(edge: &Arc<Edge>, slot: Slot, question: Question, stale: Arc<Entry>) {
+    if let Joined::First(pilot) = edge.flights.join(slot.key) {
+        let flight = Flying { edge: Arc::clone(edge), slot, question, stale: Some(stale) };
+        tokio::spawn(flight.fly(Waiting { pilot, first: None }));
+    }
+}
+
+async fn wait(flight: &Flight, question: &Question) -> Landing {
+    match flight.landing().await {
+        // Another language than ours, say: RFC 9111 section 4.1.
+        Landing::Shared(entry) if !entry.selection.matches(&question.headers) => Landing::Private,
+        landing => landing,
+    }
+}
+
+/// For one client, past the cache.
+async fn alone(edge: &Edge, question: &Question) -> Found {
+    let answer = upstream::ask(edge, question, &Validators::default()).await;
+    let status = answer.head.status;
+    Found::passing(answer, How::Passed { status })
+}
+
+/// Those who wait for a flight.
+struct Waiting {
+    /// All who have joined, and who will until this is dropped.
+    pilot: Pilot,
+    /// The client whose miss began it.
+    first: Option<oneshot::Sender<Found>>,
+}
+
+impl Waiting {
+    /// Hands everybody the answer, which is for all of them.
+    fn share(&mut self, entry: Arc<Entry>, how: How, answer: Answer) {
+        self.pilot.land(Landing::Shared(Arc::clone(&entry)));
+        self.tell(Found::told(Source::Stored(entry), how, answer));
+    }
+
+    /// Hands the first the answer, which is for nobody else.
+    fn pass(&mut self, answer: Answer) {
+        self.pilot.land(Landing::Private);
+        let status = answer.head.status;
+        self.tell(Found::passing(answer, How::Passed { status }));
+    }
+
+    fn tell(&mut self, found: Found) {
+        if let Some(first) = self.first.take() {
+            // The client may have left.
+            let _ = first.send(found);
+        }
+    }
+}
+
+/// A flight under way.
+struct Flying {
+    edge: Arc<Edge>,
+    slot: Slot,
+    question: Question,
+    stale: Option<Arc<Entry>>,
+}
+
+impl Flying {
+    /// Flies to the end.
+    async fn fly(self, mut waiting: Waiting) {
+        let asked = self.stale.as_deref().map(validators).unwrap_or_default();
+        let began = Instant::now();
+        let answer = upstream::ask(&self.edge, &self.question, &asked).await;
+        let now = SystemTime::now();
+        let status = answer.head.status;
+        if let Some(stale) = &self.stale {
+            let standing_in = if status == 304 {
+                Some((self.refreshed(stale, &answer.head, now), How::Revalidated))
+            } else if status >= 500 && stale.freshness.stands_in_for_errors(now) {
+                let held_until = hold(began.elapsed()).map(|hold| now + hold);
+                Some((Entry { held_until, ..Entry::clone(stale) }, How::Stale))
+            } else {
+                None
+            };
+            if let Some((entry, how)) = standing_in {
+                let entry = Arc::new(entry);
+                self.keep(&entry);
+                return waiting.share(entry, how, answer);
+            }
+        }
+        match self.admit(&answer, now) {
+            Some((entry, writer)) => self.fill(&mut waiting, entry, writer, answer).await,
+            None => waiting.pass(answer),
+        }
+    }
+
+    /// Whether the answer may be kept, and the entry that it becomes.
+    fn admit(&self, answer: &Answer, now: SystemTime) -> Option<(Entry, Writer)> {
+        let freshness = self.edge.freshness.admit(&answer.head, now)?;
+        let length = content_length(&answer.head.headers)?;
+        if length > self.edge.max_object_bytes {
+            return None;
+        }
+        let writer = Writer::begin(length);
+        let entry = Entry {
+            head: answer.head.clone(),
+            freshness,
+            selection: Selection::of(&answer.head.headers, &self.question.headers),
+            held_until: None,
+            body: Body::Filling(writer.fill()),
+        };
+        Some((entry, writer))
+    }
+
+    /// Lands, fills to the end, and keeps what is whole.
+    async fn fill(&self, waiting: &mut Waiting, entry: Entry, writer: Writer, answer: Answer) {
+        let status = answer.head.status;
+        let how = match &self.stale {
+            Some(_) => How::Replaced { status },
+            None => How::Miss { status },
+        };
+        let (rest, mut content) = answer.split();
+        waiting.share(Arc::new(entry.clone()), how, rest);
+        while let Some(piece) = content.next().await {
+            match piece {
+                Ok(bytes) => writer.push(bytes),
+                Err(_) => return,
+            }
+        }
+        if let Some(body) = writer.complete() {
+            self.keep(&Arc::new(Entry { body: Body::Memory(body), ..entry }));
+        }
+    }
+
+    /// Under its own key and, as the latest of those that vary, under the one that all of them share.
+    fn keep(&self, entry: &Arc<Entry>) {
+        if let Some(key) = entry.selection.key(&self.slot.base) {
+            self.edge.memory.insert(key, Arc::clone(entry));
+        }
+        self.edge.memory.insert(self.slot.base, Arc::clone(entry));
+    }
+
+    /// RFC 9111 section 4.3.4: the stored answer with the headers of the 304.
+    fn refreshed(&self, stale: &Entry, told: &Head, now: SystemTime) -> Entry {
+        let mut head = stale.head.clone();
+        for name in told.headers.keys().filter(|name| !NOT_UPDATED.contains(name)) {
+            head.headers.remove(name);
+            for value in told.headers.get_all(name) {
+                head.headers.append(name, value.clone());
+            }
+        }
+        let freshness = self.edge.freshness.renew(&head, &told.headers, now);
+        Entry { head, freshness, held_until: None, ..stale.clone() }
+    }
+}
+
+/// An origin that took long to fail is left in peace for as long again; asking one that fails at once
+/// costs nobody anything.
+fn hold(took: Duration) -> Option<Duration> {
+    const LONG: Duration = Duration::from_millis(200);
+    (took >= LONG).then_some(took)
+}
+
+fn validators(stored: &Entry) -> Validators {
+    let text = |name| Some(stored.head.headers.get(name)?.to_str().ok()?.to_owned());
+    Validators {
+        etag: text(ETAG),
+        last_modified: text(LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(&date).ok()),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

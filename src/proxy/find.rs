@@ -1,0 +1,51 @@
+//! From an admitted request to its answer: the cache first, then the upstream.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+
+use crate::cache::{Entry, Key, Usability};
+use crate::proxy::Edge;
+use crate::proxy::admit::Admitted;
+use crate::proxy::answer::{Found, How, Source};
+use crate::proxy::fetch;
+use crate::proxy::fetch::Slot;
+use crate::proxy::upstream;
+use crate::proxy::upstream::Question;
+
+/// Finds or fetches the answer to a request with these headers.
+pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap) -> Found {
+    let question = || Question::new(edge, &admitted.variant, sent);
+    if let Some(beyond) = &admitted.beyond_cache {
+        let answer = upstream::ask_part(edge, &question(), beyond.range).await;
+        let status = answer.head.status;
+        return Found::passing(answer, How::Bypass { status });
+    }
+    let (slot, stored) = stored(edge, admitted.cache_key, sent);
+    let Some(entry) = stored else { return fetch::bring(edge, slot, question(), None).await };
+    let now = SystemTime::now();
+    let is_held = entry.held_until.is_some_and(|until| now < until);
+    match entry.freshness.usability(now) {
+        Usability::Fresh => Found::new(Source::Stored(entry), How::Hit),
+        Usability::Expired if !is_held => fetch::bring(edge, slot, question(), Some(entry)).await,
+        Usability::StaleWhileRevalidate | Usability::Expired => {
+            if !is_held {
+                fetch::refresh(edge, slot, question(), Arc::clone(&entry));
+            }
+            Found::new(Source::Stored(entry), How::Stale)
+        }
+    }
+}
+
+/// What is stored for a request with these headers, and where its answer belongs.
+fn stored(edge: &Edge, base: Key, sent: &HeaderMap) -> (Slot, Option<Arc<Entry>>) {
+    let Some(latest) = edge.memory.get(&base) else { return (Slot { base, key: base }, None) };
+    // RFC 9111 section 4.1: the latest answer under this key tells by which headers they vary.
+    let key = latest.selection.key_for(&base, sent).unwrap_or(base);
+    let slot = Slot { base, key };
+    match latest.selection.matches(sent) {
+        true => (slot, Some(latest)),
+        false => (slot, edge.memory.get(&key)),
+    }
+}
