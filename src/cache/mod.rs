@@ -4,6 +4,7 @@
 //! equal misses. The flow that uses them is in `proxy/`.
 
 mod config;
+mod disk;
 mod entry;
 mod fill;
 mod flight;
@@ -14,6 +15,10 @@ mod segments;
 mod selection;
 
 pub use config::Config;
+pub use disk::{
+    Disk, DiskCounts, DiskObject, DiskOptions, DiskState, Flaw as DiskFlaw, ObjectHead,
+    ReadError as DiskReadError,
+};
 pub use entry::{Body, Entry, Freshness, Head, Usability};
 pub use fill::{Fill, Writer};
 pub use flight::{Flight, Flights, Joined, Landing, Pilot};
