@@ -21,7 +21,7 @@ const SMALL_SHARE: u64 = 10;
 /// Uses that are counted: more do not buy more rounds.
 const MAX_USES: u8 = 3;
 
-/// Objects that one search for a victim may move: others wait for the index meanwhile.
+/// Objects that are moved at a time in search of a victim: others wait for the index meanwhile.
 const MAX_MOVES: usize = 256;
 
 /// Keys that left the small queue are remembered in any case to this number.
@@ -51,6 +51,17 @@ pub(super) struct Index {
 pub(super) struct Place {
     pub(super) file_bytes: u64,
     pub(super) serial: u32,
+}
+
+/// What a newcomer finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It fits, or nothing is left that could make room.
+    Enough,
+    /// This file has to go first.
+    Victim(Key, Place),
+    /// No victim has been found yet: to be asked again, so that others get at the index in between.
+    Searching,
 }
 
 struct Slot {
@@ -145,7 +156,7 @@ impl Index {
         self.slot_mut(at).newer = free;
     }
 
-    /// Takes out an object that [`Self::victim`] chose, and remembers it.
+    /// Takes out an object that [`Self::room`] chose, and remembers it.
     pub(super) fn evict(&mut self, key: &Key) {
         let Some(at) = self.by_key.get(key) else { return };
         if !self.slot(*at).is_main {
@@ -155,27 +166,25 @@ impl Index {
         self.remove(key);
     }
 
-    /// What has to go before `needed` more bytes fit, one object at a time: it is hidden, and still
-    /// counted until [`Self::evict`]. `None` if they fit, or nothing is left.
-    pub(super) fn victim(&mut self, needed: u64) -> Option<(Key, Place)> {
+    /// What has to be done before `needed` more bytes fit. A victim is hidden, and still counted until
+    /// [`Self::evict`].
+    pub(super) fn room(&mut self, needed: u64) -> Room {
         if self.bytes().saturating_add(needed) <= self.budget {
-            return None;
+            return Room::Enough;
         }
-        let mut at = self.oldest()?;
         for _ in 0..MAX_MOVES {
+            let Some(at) = self.oldest() else { return Room::Enough };
             let slot = self.slot_mut(at);
             if slot.is_hidden || slot.uses == 0 {
-                break;
+                slot.is_hidden = true;
+                return Room::Victim(slot.key, slot.place);
             }
             // A newcomer that was used starts anew in the main queue.
             slot.uses = if slot.is_main { slot.uses - 1 } else { 0 };
             self.unlink(at);
             self.link(at, true);
-            at = self.oldest()?;
         }
-        let slot = self.slot_mut(at);
-        slot.is_hidden = true;
-        Some((slot.key, slot.place))
+        Room::Searching
     }
 
     fn oldest(&self) -> Option<u32> {
@@ -310,12 +319,22 @@ mod tests {
     fn store(index: &mut Index, number: u32, file_bytes: u64) -> Vec<Key> {
         let mut evicted = Vec::new();
         index.remove(&key(number));
-        while let Some((victim, _)) = index.victim(cost(file_bytes)) {
-            index.evict(&victim);
-            evicted.push(victim);
-        }
+        make_room(index, cost(file_bytes), &mut evicted);
         index.insert(key(number), file_bytes);
         evicted
+    }
+
+    fn make_room(index: &mut Index, needed: u64, evicted: &mut Vec<Key>) {
+        loop {
+            match index.room(needed) {
+                Room::Enough => break,
+                Room::Searching => {}
+                Room::Victim(victim, _) => {
+                    index.evict(&victim);
+                    evicted.push(victim);
+                }
+            }
+        }
     }
 
     fn kept(index: &Index, numbers: std::ops::Range<u32>) -> usize {
@@ -358,9 +377,7 @@ mod tests {
         (0..200).for_each(|number| index.adopt(key(number), 4 * KIB));
         assert_eq!(index.bytes(), 200 * 4 * KIB, "a budget that became smaller");
         (150..200).for_each(|number| assert!(index.touch(&key(number)).is_some()));
-        while let Some((victim, _)) = index.victim(0) {
-            index.evict(&victim);
-        }
+        make_room(&mut index, 0, &mut Vec::new());
         assert_eq!((index.objects(), kept(&index, 150..200)), (100, 50));
     }
 
@@ -374,21 +391,22 @@ mod tests {
         assert!(!index.hide(&key(0), None), "only once");
         assert!(!index.visible(&key(0)).is_some() && index.touch(&key(0)).is_none());
         assert_eq!(index.bytes(), 3 * 4 * KIB);
-        assert_eq!(index.victim(1), Some((key(0), place)));
+        assert_eq!(index.room(1), Room::Victim(key(0), place));
         index.insert(key(0), 1);
         assert!(index.visible(&key(0)).is_some(), "a new file of the key is found");
         assert_ne!(index.file(&key(0)), Some(place), "and told from the old one");
     }
 
     #[test]
-    fn the_search_for_a_victim_is_bounded() {
+    fn the_search_for_a_victim_lets_others_in_between() {
         let mut index = Index::new(2000 * 4 * KIB);
         for number in 0..2000 {
             index.adopt(key(number), 1);
             index.touch(&key(number));
         }
-        let (victim, _) = index.victim(1).expect("no room");
-        assert_eq!(victim, key(MAX_MOVES as u32));
+        let searches = std::iter::from_fn(|| Some(index.room(1)).filter(|room| *room == Room::Searching));
+        assert_eq!(searches.count(), 2000 / MAX_MOVES);
+        assert!(matches!(index.room(1), Room::Victim(victim, _) if victim == key(0)), "one round is over");
     }
 
     #[derive(Debug, Clone)]

@@ -84,3 +84,41 @@ fn object(entry: &DirEntry, name: &OsStr) -> Option<(Key, u64)> {
     let object = format::read_name(name.to_str()?)?;
     entry.file_type().is_ok_and(|kind| kind.is_file()).then_some(object)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const OBJECTS: u32 = 1_000_000;
+
+    /// Memory of this process that is really there.
+    fn resident_bytes() -> u64 {
+        let facts = fs::read_to_string("/proc/self/statm").expect("Linux");
+        let pages: u64 = facts.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+        pages * rustix::param::page_size() as u64
+    }
+
+    #[test]
+    #[ignore = "makes a million files"]
+    fn a_million_objects_are_known_within_three_seconds_and_200_bytes_each() {
+        let dir = tempfile::tempdir().expect("a directory");
+        (0..=255).for_each(|first| fs::create_dir(format::directory(dir.path(), first)).expect("made"));
+        for number in 0..OBJECTS {
+            let mut key = Key([0; 16]);
+            // Odd, so that numbers are spread and none comes twice.
+            key.0[..4].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_be_bytes());
+            key.0[4..8].copy_from_slice(&number.to_le_bytes());
+            let path = format::path(dir.path(), &key, 20_000 + u64::from(number));
+            File::create_new(path).expect("made");
+        }
+        let (start, before) = (Instant::now(), resident_bytes());
+        let index = scan(dir.path(), Index::new(u64::MAX)).expect("readable");
+        let (time, bytes) = (start.elapsed(), (resident_bytes() - before) / u64::from(OBJECTS));
+        println!("{} objects in {time:?}, {bytes} bytes each", index.objects());
+        assert_eq!(index.objects(), OBJECTS as usize);
+        assert!(time < Duration::from_secs(3) && bytes <= 200);
+    }
+}

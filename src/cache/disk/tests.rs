@@ -328,7 +328,8 @@ async fn only_files_of_our_own_are_touched_or_counted() {
     assert!(!files(&root).iter().any(|(path, _)| path.ends_with(files::TEMPORARY)), "what is half does not");
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&root) & 0o077 | mode(ours.parent().expect("a parent")) & 0o077, 0);
-    assert_eq!(mode(&objects(&root)[0].0) & 0o177, 0);
+    let newest = format::path(&root, &key(0x11), length + 1);
+    assert_eq!(mode(&newest), 0o600);
 }
 
 #[tokio::test]

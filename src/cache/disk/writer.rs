@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::cache::disk::files::{Fault, Files};
 use crate::cache::disk::format::ObjectHead;
-use crate::cache::disk::index::{Place, cost};
+use crate::cache::disk::index::{Place, Room, cost};
 use crate::cache::disk::object::read_head;
 use crate::cache::disk::queue::Job;
 use crate::cache::disk::scan::scan;
@@ -195,7 +195,12 @@ impl Writer {
     /// counts less than there is.
     fn make_room(&mut self, needed: u64) -> Result<(), Fault> {
         loop {
-            let Some((key, place)) = self.shared.index().victim(needed) else { return Ok(()) };
+            let room = self.shared.index().room(needed);
+            let (key, place) = match room {
+                Room::Enough => return Ok(()),
+                Room::Searching => continue,
+                Room::Victim(key, place) => (key, place),
+            };
             self.files.delete(&key, place.file_bytes)?;
             self.shared.index().evict(&key);
             self.shared.counters.evicted.add(1);
