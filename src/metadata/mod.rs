@@ -1,14 +1,16 @@
-//! The catalogue: facts that must outlive the process. Today the keys; SQLite holds them.
+//! The catalogue: facts that must outlive the process. Today keys and purges; SQLite holds them.
 //!
 //! [`Catalog`] is the face; what speaks SQL is in a folder for each database, so that another one
 //! can stand beside `sqlite/` without its users noticing.
 
 mod config;
 mod key;
+mod purge;
 mod sqlite;
 
 pub use config::Config;
 pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
+pub use purge::{MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
 pub use sqlite::Catalog;
 
 /// Why the catalogue could not do what was asked.
@@ -43,6 +45,14 @@ pub enum Error {
         /// Which value.
         what: &'static str,
         /// What it has to be.
+        rule: &'static str,
+    },
+    /// A purge that could cover nothing.
+    #[error("{text:?} {rule}")]
+    InvalidPurge {
+        /// The text, or its beginning.
+        text: String,
+        /// Why it covers nothing.
         rule: &'static str,
     },
     /// A row does not hold what the schema promises.

@@ -5,6 +5,7 @@
 //! its `-shm` are readable by our own user alone, because secrets of signing keys are in them.
 
 mod keys;
+mod purges;
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io;
@@ -39,19 +40,27 @@ impl Catalog {
     pub async fn open(config: &Config, data_dir: &Path) -> Result<Self, Error> {
         let path = config.sqlite_path(data_dir).ok_or(Error::UnknownUrl)?;
         protect(&path).map_err(|error| Error::File { path: path.display().to_string(), error })?;
+        let catalog = Self::reopen(config, data_dir)?;
+        migrate(&catalog.writer).await?;
+        Ok(catalog)
+    }
+
+    /// A catalogue that [`Catalog::open`] has brought up to date before: nothing is looked at now, it
+    /// is connected to at the first question.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUrl`].
+    pub fn reopen(config: &Config, data_dir: &Path) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new()
-            .filename(&path)
+            .filename(config.sqlite_path(data_dir).ok_or(Error::UnknownUrl)?)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             // The secret of a revoked key must not linger in a free page.
             .pragma("secure_delete", "ON");
-        let writer = pool(1).connect_with(options.clone()).await?;
-        migrate(&writer).await?;
-        let readers = pool(READERS).connect_lazy_with(options.clone());
-        let watcher = pool(1).connect_with(options).await?;
-        Ok(Self { writer, readers, watcher })
+        let pool = |connections| pool(connections).connect_lazy_with(options.clone());
+        Ok(Self { writer: pool(1), readers: pool(READERS), watcher: pool(1) })
     }
 
     /// Whether there already is a catalogue to open.
