@@ -8,9 +8,11 @@ mod disk;
 mod entry;
 mod fill;
 mod flight;
+mod generation;
 mod key;
 mod memory;
 mod policy;
+mod purges;
 mod segments;
 mod selection;
 
@@ -22,9 +24,11 @@ pub use disk::{
 pub use entry::{Body, Entry, Freshness, Head, Usability};
 pub use fill::{Fill, Writer};
 pub use flight::{Flight, Flights, Joined, Landing, Pilot};
+pub use generation::{Generations, Subject, Verdict};
 pub use key::Key;
 pub use memory::Memory;
 pub use policy::Policy;
+pub use purges::follow_purges;
 pub use segments::Segments;
 pub use selection::Selection;
 
