@@ -14,7 +14,7 @@ mod verify;
 
 pub use error::{Error, Flaw, SignError};
 pub use explain::{Explanation, explain};
-pub use key_ring::{ApiKeyHash, KeyRing, SigningKey};
+pub use key_ring::{ApiKeyHash, KeyRing, Scope, SigningKey};
 pub use path_token::{Kinds, sign_token};
 pub use sign::sign;
 pub use verify::{Claim, Policy, Proof, Verified, verify};

@@ -19,6 +19,7 @@ use crate::signature::encoding::hmac_sha256;
 use crate::signature::error::Error;
 use crate::signature::error::Flaw;
 use crate::signature::key_ring::KeyRing;
+use crate::signature::key_ring::Scope;
 use crate::signature::key_ring::SigningKey;
 use crate::signature::path_token;
 use crate::signature::text::ACCESS_ID;
@@ -105,7 +106,7 @@ pub fn verify(
 
 fn without_url_proof(claim: &Claim<'_>, ring: &KeyRing, policy: &Policy) -> Result<Proof, Error> {
     match claim.api_key {
-        Some(key) if ring.has_api_key(key) => Ok(Proof::ApiKey),
+        Some(key) if ring.allows(key, Scope::Read) => Ok(Proof::ApiKey),
         _ if !policy.required => Ok(Proof::Open),
         Some(_) => Err(Error::UnknownKey),
         None => Err(Error::Missing),
@@ -226,7 +227,7 @@ mod tests {
     fn ring(sha1: bool) -> KeyRing {
         let other =
             SigningKey { access_id: "OTHER".into(), secret: Secret::new("another secret"), sha1: false };
-        KeyRing::new([key(sha1), other], [KeyRing::hash("api-key")])
+        KeyRing::new([key(sha1), other], [(KeyRing::hash("api-key"), vec![Scope::Read])])
     }
 
     fn verdict(

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::metadata::key::sha256;
 use crate::metadata::{ActiveKey, Catalog, Error, IssuedKey, Key, KeyKind, NewKey};
 use crate::setting::Secret;
-use crate::signature::{KeyRing, SigningKey};
+use crate::signature::{KeyRing, Scope, SigningKey};
 
 impl Catalog {
     /// Records a new key at `now` (Unix seconds) and hands out its secret, which is not shown again.
@@ -73,7 +73,7 @@ impl Catalog {
         query.fetch_all(&self.readers).await?.iter().map(active_key).collect()
     }
 
-    /// What requests are verified with: every active signing key, and the API keys that may read.
+    /// What requests are verified with: every active signing key and API key.
     ///
     /// # Errors
     /// That of the database.
@@ -85,8 +85,7 @@ impl Catalog {
                     signing.push(SigningKey { access_id, secret, sha1 })
                 }
                 ActiveKey::Api { secret_sha256, scopes, .. } => {
-                    let may_read = scopes.iter().any(|scope| scope == "*" || scope == "read");
-                    api.extend(may_read.then_some(secret_sha256));
+                    api.push((secret_sha256, scopes.iter().flat_map(|word| Scope::of_word(word)).collect()));
                 }
                 ActiveKey::Upload { .. } => {}
             }
