@@ -19,7 +19,7 @@ use crate::api;
 use crate::cache;
 use crate::metadata;
 use crate::origin;
-use crate::proxy::{DeliveryConfig, ServerConfig};
+use crate::proxy::{DeliveryConfig, PurgeConfig, ServerConfig};
 use crate::render;
 use crate::render::ImageConfig;
 use crate::setting::Problem;
@@ -53,6 +53,8 @@ pub struct Config {
     pub image: ImageConfig,
     /// Who may have what, and how long others may keep it.
     pub delivery: DeliveryConfig,
+    /// Who may purge without an API key.
+    pub purge: PurgeConfig,
     /// What is logged.
     pub log: telemetry::Config,
     /// Dangerous switches.
@@ -120,6 +122,7 @@ impl Config {
             self.render.check(),
             self.image.check(),
             self.delivery.check(),
+            self.purge.check(),
             self.log.check(),
         ]
         .concat();

@@ -65,13 +65,16 @@ codes! {
     UnsupportedOption "unsupported_option" 400 Client "An option is not offered by this version";
     RegionOutside "region_outside" 400 Client "The region lies outside the picture";
     SignatureMissing "signature_missing" 401 Client "A signature, a path token or an API key is needed";
+    ApiKeyNeeded "api_key_needed" 401 Client "An active API key is needed";
     BadSignature "bad_signature" 403 Client "The signature is wrong";
     Expired "expired" 403 Client "The link has expired";
     NotPermitted "not_permitted" 403 Client "The path token does not open this";
+    ScopeMissing "scope_missing" 403 Client "The API key may not do this";
     NotFound "not_found" 404 Client "There is nothing here";
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
+    BodyTooLarge "body_too_large" 413 Client "The request's body is too large";
     SourceTooLarge "source_too_large" 413 Origin "The source has too many bytes";
     TooManyPixels "too_many_pixels" 413 Origin "The source has too many pixels";
     QueryTooLong "query_too_long" 414 Client "The query is too long";
@@ -82,6 +85,7 @@ codes! {
     Internal "internal" 500 Edge "Something went wrong here";
     OriginFailed "origin_failed" 502 Origin "The origin cannot be reached or answered badly";
     OriginRefused "origin_refused" 502 Origin "The origin refused to give the object";
+    CatalogFailed "catalog_failed" 503 Edge "What must be remembered cannot be written or read right now";
     Overloaded "overloaded" 503 Edge "Too much to do right now";
     RenderTimeout "render_timeout" 503 Edge "The picture was not finished in time";
     OriginTimeout "origin_timeout" 504 Origin "The origin took too long";

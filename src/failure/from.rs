@@ -2,6 +2,7 @@
 
 use crate::failure::{Code, Failure};
 use crate::headers::accept::NotAcceptable;
+use crate::metadata;
 use crate::origin;
 use crate::render;
 use crate::request;
@@ -13,6 +14,9 @@ const QUEUE_RETRY_SECONDS: u32 = 2;
 
 /// How long to stay away after a deadline: by then the load has changed or it will not.
 const DEADLINE_RETRY_SECONDS: u32 = 10;
+
+/// How long to stay away when the catalogue is locked or its disk is full.
+const CATALOG_RETRY_SECONDS: u32 = 5;
 
 impl From<request::Error> for Failure {
     fn from(error: request::Error) -> Self {
@@ -41,6 +45,24 @@ impl From<signature::Error> for Failure {
             E::Expired { .. } => Code::Expired,
         };
         Self::hidden(code, error)
+    }
+}
+
+impl From<metadata::Error> for Failure {
+    fn from(error: metadata::Error) -> Self {
+        use metadata::Error as E;
+        match &error {
+            E::NoSuchKey(_) => Self::new(Code::NotFound, error.to_string()),
+            E::DuplicateId(_) | E::DuplicateSecret | E::InvalidKey { .. } | E::InvalidPurge { .. } => {
+                Self::new(Code::BadRequest, error.to_string())
+            }
+            E::File { .. } | E::Database(_) => {
+                Self::hidden(Code::CatalogFailed, error).retry_after(CATALOG_RETRY_SECONDS)
+            }
+            E::UnknownUrl | E::NewerSchema { .. } | E::Migration(_) | E::Damaged(_) | E::NoRandomness(_) => {
+                Self::hidden(Code::Internal, error)
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Typed header values, by RFC section: their grammar only, never a decision what to send.
 
 pub mod accept;
+pub mod api_key;
 pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;

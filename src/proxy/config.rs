@@ -1,14 +1,14 @@
-//! The sections `[server]` and `[delivery]`.
+//! The sections `[server]`, `[delivery]` and `[purge]`.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::setting::Problem;
+use crate::setting::{Cidr, Problem};
 
 /// The public listener and what one client may take of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -157,4 +157,29 @@ fn is_web_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]".contains(c);
     matches!(scheme, "http" | "https") && !authority.is_empty() && authority.chars().all(plain)
+}
+
+/// Who may purge without an API key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeConfig {
+    /// Networks whose `PURGE` requests are obeyed; none by default.
+    pub allow_cidrs: Vec<String>,
+}
+
+impl PurgeConfig {
+    /// What is wrong with these values.
+    pub fn check(&self) -> Vec<Problem> {
+        let wrong = self.allow_cidrs.iter().filter(|text| text.parse::<Cidr>().is_err());
+        wrong.map(|text| Problem::new("purge.allow_cidrs", text, Cidr::REMEDY)).collect()
+    }
+
+    /// Whether a `PURGE` request from this address is obeyed: the address of the connection, never one
+    /// that a header names.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.allow_cidrs
+            .iter()
+            .filter_map(|text| text.parse::<Cidr>().ok())
+            .any(|cidr| cidr.contains(address))
+    }
 }

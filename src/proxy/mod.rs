@@ -40,7 +40,7 @@ use crate::telemetry::Metrics;
 use admit::Early;
 use context::Context;
 
-pub use config::{DeliveryConfig, ServerConfig, TlsConfig};
+pub use config::{DeliveryConfig, PurgeConfig, ServerConfig, TlsConfig};
 pub use cors::Cors;
 pub use front::{Front, FrontLimits};
 

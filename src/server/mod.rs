@@ -3,9 +3,9 @@
 //! Everything that lives as long as the process is made here and handed down; nothing below reads the
 //! settings again.
 
+mod catalog;
 mod drain;
 mod first_start;
-mod keys;
 mod listener;
 
 use std::io::Write;
@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::v2::server::default_h2_options;
@@ -35,7 +34,6 @@ use crate::proxy::{Cors, Edge, Front, FrontLimits};
 use crate::render::Renderer;
 use crate::request::Rules;
 use crate::signature;
-use crate::signature::KeyRing;
 use crate::telemetry::{Metrics, start_log};
 
 pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
@@ -81,8 +79,8 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     start_log(&config.log);
     config.data.prepare().map_err(system("data.dir"))?;
     let run_dir = run_dir(&config.data.dir)?;
-    let (ring, welcome) = keys::prepare(config)?;
-    let parts = Parts::new(config, ring)?;
+    let (known, welcome) = catalog::prepare(config)?;
+    let parts = Parts::new(config, known)?;
     let upgrade_socket = run_dir.join("upgrade.sock");
     let mut inherited = if upgrade { Inherited::receive(&upgrade_socket)? } else { Inherited::default() };
     let public = inherited.open(config.server.listen)?;
@@ -108,7 +106,7 @@ struct Parts {
     renderer: Arc<Renderer>,
     memory: Arc<Memory>,
     flights: Arc<Flights>,
-    keys: Arc<ArcSwap<KeyRing>>,
+    known: catalog::Known,
     metrics: Arc<Metrics>,
 }
 
@@ -119,7 +117,7 @@ struct Sockets {
 }
 
 impl Parts {
-    fn new(config: &Config, ring: KeyRing) -> Result<Self, Error> {
+    fn new(config: &Config, known: catalog::Known) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new()?);
         let origin = origin::counted(origin::open(&config.origin, &config.data.dir)?, Arc::clone(&metrics));
         let renderer = Renderer::new(Arc::clone(&origin), &config.render, &config.image)
@@ -129,7 +127,7 @@ impl Parts {
             renderer: Arc::new(renderer),
             memory: Arc::new(Memory::new(config.cache.memory.as_u64())),
             flights: Arc::default(),
-            keys: Arc::new(ArcSwap::from_pointee(ring)),
+            known,
             metrics,
         })
     }
@@ -143,7 +141,7 @@ impl Parts {
             origin: Arc::clone(&self.origin),
             stuck_after: config.render.deadline * 2,
         };
-        server.add_service(background_service("keys", keys::Watch::new(config, Arc::clone(&self.keys))));
+        server.add_service(background_service("catalog", catalog::Watch::new(config, self.known.clone())));
 
         let front = self.front(config);
         let connections = Arc::clone(&front.connections);
@@ -183,7 +181,7 @@ impl Parts {
         h2_options.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
         Edge {
             rules: Rules { max_width: config.image.max_width, max_height: config.image.max_height },
-            keys: self.keys,
+            keys: Arc::clone(&self.known.ring),
             policy: signature::Policy { required: config.delivery.require_signature },
             freshness: Policy {
                 max_age: config.delivery.max_age,

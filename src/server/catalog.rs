@@ -1,4 +1,5 @@
-//! The keys of the running server: read at start, read again as soon as they change.
+//! What the running server knows of the catalogue, keys and purges: read at start, and again as soon as
+//! it changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,38 +10,49 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cache::{Generations, follow_purges};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::Catalog;
 use crate::server::{Error, Welcome, first_start, system, unix_now};
 use crate::signature::KeyRing;
 
-/// A key made or revoked by another process counts within this time: one cheap question each.
+/// A purge, or a key made or revoked, by another process counts within this time: one cheap question each.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Opens the catalogue, makes the first keys if there are none, and reads them all.
-pub(super) fn prepare(config: &Config) -> Result<(KeyRing, Option<Welcome>), Error> {
+/// What look-ups and proofs ask; each is replaced as a whole when it changes.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) ring: Arc<ArcSwap<KeyRing>>,
+    pub(super) generations: Arc<ArcSwap<Generations>>,
+}
+
+/// Opens the catalogue, makes the first keys if there are none, and reads all of keys and purges:
+/// nothing listens before, so nothing purged is ever given out.
+pub(super) fn prepare(config: &Config) -> Result<(Known, Option<Welcome>), Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("a thread"))?;
     runtime.block_on(async {
         let catalog = Catalog::open(&config.catalog, &config.data.dir).await?;
         let welcome = first_start(config, &catalog, unix_now()).await?;
-        let ring = catalog.key_ring().await?;
+        let ring = Arc::new(ArcSwap::from_pointee(catalog.key_ring().await?));
+        let generations = Arc::new(ArcSwap::from_pointee(Generations::default()));
+        follow_purges(&catalog, &generations).await?;
         catalog.close().await;
-        Ok((ring, welcome))
+        Ok((Known { ring, generations }, welcome))
     })
 }
 
-/// Keeps the ring up to date; SIGHUP reads it at once.
+/// Keeps what is known up to date; SIGHUP reads it at once.
 pub(super) struct Watch {
     config: metadata::Config,
     data_dir: std::path::PathBuf,
-    ring: Arc<ArcSwap<KeyRing>>,
+    known: Known,
 }
 
 impl Watch {
-    pub(super) fn new(config: &Config, ring: Arc<ArcSwap<KeyRing>>) -> Self {
-        Self { config: config.catalog.clone(), data_dir: config.data.dir.clone(), ring }
+    pub(super) fn new(config: &Config, known: Known) -> Self {
+        Self { config: config.catalog.clone(), data_dir: config.data.dir.clone(), known }
     }
 
     async fn watch(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -55,7 +67,8 @@ impl Watch {
             };
             let change = Some(catalog.change().await?);
             if asked || change != seen {
-                self.ring.store(Arc::new(catalog.key_ring().await?));
+                follow_purges(&catalog, &self.known.generations).await?;
+                self.known.ring.store(Arc::new(catalog.key_ring().await?));
                 seen = change;
                 tracing::debug!("keys read");
             }
@@ -71,9 +84,9 @@ impl BackgroundService for Watch {
                 result = self.watch() => result,
                 _ = shutdown.wait_for(|stop| *stop) => return,
             };
-            // The keys that were read last stay in force until the catalogue can be read again.
+            // What was read last stays in force until the catalogue can be read again.
             if let Err(error) = stopped {
-                tracing::error!(%error, "keys cannot be read; the last ones stay");
+                tracing::error!(%error, "keys and purges cannot be read; the last ones stay");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
