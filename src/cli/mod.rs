@@ -6,6 +6,7 @@
 mod check;
 mod explain;
 mod key;
+mod purge;
 mod serve;
 mod sign;
 
@@ -51,6 +52,8 @@ enum Command {
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Drop cached answers by asset, object key, prefix or tag
+    Purge(purge::Arguments),
 }
 
 /// Why a command failed.
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Serve { upgrade } => load(file).and_then(|config| serve::run(&config, upgrade)),
         Command::Sign(arguments) => load(file).and_then(|config| sign::run(&config, &arguments)),
         Command::Explain(arguments) => load(file).and_then(|config| explain::run(&config, &arguments)),
+        Command::Purge(arguments) => load(file).and_then(|config| purge::run(&config, arguments)),
         Command::Key(command) => load(file).and_then(|config| key::run(&config, command)),
     };
     match outcome {

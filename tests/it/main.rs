@@ -13,6 +13,8 @@ mod origin;
 mod overload;
 mod parser_bounds;
 mod protocols;
+mod purge;
+mod purge_api;
 mod ranges;
 mod shutdown;
 mod signing;
