@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use crate::cache::{Flights, Memory};
+use crate::cache::{Flights, Store};
 use crate::origin::Origin;
 use crate::render::Renderer;
 use crate::telemetry::{Levels, Metrics};
@@ -23,8 +23,8 @@ const READY_WITHIN: Duration = Duration::from_secs(3);
 pub struct Admin {
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// The memory tier.
-    pub memory: Arc<Memory>,
+    /// Stored answers.
+    pub store: Arc<Store>,
     /// Fetches in progress.
     pub flights: Arc<Flights>,
     /// The renders.
@@ -66,7 +66,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let (cache_entries, cache_bytes) = admin.memory.occupancy();
+    let (cache_entries, cache_bytes) = admin.store.memory().occupancy();
     let pool = admin.renderer.pool();
     let levels = Levels {
         cache_entries,

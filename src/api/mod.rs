@@ -2,9 +2,11 @@
 
 mod admin;
 mod config;
+mod control_plane;
 mod public;
 mod purge;
 
 pub use admin::{Admin, admin_routes};
 pub use config::Config;
-pub use public::{Public, public_routes};
+pub use control_plane::{Bytestream, ControlPlane};
+pub use public::Public;

@@ -32,7 +32,7 @@ pub struct Public {
 }
 
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
-pub fn public_routes(public: Public) -> Router {
+pub(super) fn public_routes(public: Public) -> Router {
     Router::new()
         .route("/api/v1/purge", post(purge).fallback(only_post))
         .fallback(no_route)

@@ -13,6 +13,10 @@ use crate::setting::Problem;
 pub struct Config {
     /// Budget of the memory tier, 256 MiB; 0 turns it off.
     pub memory: ByteSize,
+    /// Budget of the disk tier, 4 GiB; 0 turns it off.
+    pub disk: ByteSize,
+    /// Answers that may wait to be written to the disk, 64 MiB; what comes beyond is not written.
+    pub write_queue: ByteSize,
     /// Largest answer that is kept, 32 MiB; one that exceeds the budget is not kept either.
     pub max_object: ByteSize,
     /// How long a missing object is remembered as missing, 10 s; 0 for not at all.

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::cache::ReadError;
+use crate::cache::disk::DiskObject;
 use crate::cache::fill::Fill;
 use crate::cache::segments::Segments;
 use crate::cache::selection::Selection;
+use crate::metadata::Stamp;
 
 /// Status and headers as they are kept: nothing in them belongs to one request alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +83,16 @@ impl Freshness {
 }
 
 /// A stored answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Entry {
     /// Status and headers.
     pub head: Head,
     /// How long it is good for.
     pub freshness: Freshness,
+    /// The newest purge when the fetch of it began: a later one that covers it counts.
+    pub stamp: Stamp,
+    /// `Cache-Tag`, for purges.
+    pub tags: Box<[Box<str>]>,
     /// Which requests it is for.
     pub selection: Selection,
     /// Set after the origin has failed to give a new one: until then it is not asked again.
@@ -96,12 +102,14 @@ pub struct Entry {
 }
 
 /// Where the bytes of an answer are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Body {
     /// In memory, whole.
     Memory(Segments),
     /// On the way here.
     Filling(Arc<Fill>),
+    /// On the disk, whole.
+    Disk(Arc<DiskObject>),
 }
 
 impl Body {
@@ -110,6 +118,7 @@ impl Body {
         match self {
             Self::Memory(segments) => segments.len() as u64,
             Self::Filling(fill) => fill.length(),
+            Self::Disk(object) => object.len(),
         }
     }
 
@@ -126,6 +135,10 @@ impl Body {
         match self {
             Self::Memory(segments) => Ok(segments.piece(position, end)),
             Self::Filling(fill) => fill.read(position, end).await,
+            Self::Disk(object) if position < end.min(object.len()) => {
+                Ok(Some(object.read(position, end).await?))
+            }
+            Self::Disk(_) => Ok(None),
         }
     }
 }

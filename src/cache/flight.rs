@@ -11,22 +11,24 @@ use tokio::sync::watch;
 
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
+use crate::metadata::Stamp;
 
 /// All fetches in progress.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Flights {
     by_key: Mutex<HashMap<Key, Arc<Flight>>>,
     count: AtomicUsize,
 }
 
 /// One of them, as those see it who wait for it.
-#[derive(Debug)]
 pub struct Flight {
+    /// The newest purge when it began.
+    stamp: Stamp,
     landed: watch::Sender<Option<Landing>>,
 }
 
 /// What came of a flight.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Landing {
     /// An answer for all who wait. Its body may still be arriving.
     Shared(Arc<Entry>),
@@ -37,7 +39,6 @@ pub enum Landing {
 }
 
 /// Whether a request is the first to ask.
-#[derive(Debug)]
 pub enum Joined {
     /// It is, and has to fly.
     First(Pilot),
@@ -46,13 +47,14 @@ pub enum Joined {
 }
 
 impl Flights {
-    /// Joins the flight of this key, or begins it.
-    pub fn join(self: &Arc<Self>, key: Key) -> Joined {
+    /// Joins the flight of this key, or begins it at `now`. One that began before a purge which makes its
+    /// answer invalid (`is_valid` is asked about its stamp) is left to those who wait for it already.
+    pub fn join(self: &Arc<Self>, key: Key, now: Stamp, is_valid: impl FnOnce(Stamp) -> bool) -> Joined {
         let mut by_key = self.by_key();
-        if let Some(flight) = by_key.get(&key) {
+        if let Some(flight) = by_key.get(&key).filter(|flight| is_valid(flight.stamp)) {
             return Joined::Other(Arc::clone(flight));
         }
-        let flight = Arc::new(Flight { landed: watch::Sender::new(None) });
+        let flight = Arc::new(Flight { stamp: now, landed: watch::Sender::new(None) });
         by_key.insert(key, Arc::clone(&flight));
         self.count.fetch_add(1, Ordering::Relaxed);
         Joined::First(Pilot { flights: Arc::clone(self), key, flight })
@@ -89,7 +91,6 @@ impl Flight {
 }
 
 /// The one who flies. Dropping it ends the flight.
-#[derive(Debug)]
 pub struct Pilot {
     flights: Arc<Flights>,
     key: Key,
@@ -97,6 +98,11 @@ pub struct Pilot {
 }
 
 impl Pilot {
+    /// The newest purge when the flight began.
+    pub fn stamp(&self) -> Stamp {
+        self.flight.stamp
+    }
+
     /// Tells all who wait. They may join until the pilot is dropped.
     pub fn land(&self, landing: Landing) {
         self.flight.landed.send_replace(Some(landing));
@@ -126,26 +132,44 @@ mod tests {
 
     const KEY: Key = Key([7; 16]);
 
+    fn join(flights: &Arc<Flights>) -> Joined {
+        flights.join(KEY, Stamp(0), |_| true)
+    }
+
     #[tokio::test]
     async fn the_first_flies_and_the_others_wait_for_it() {
         let flights = Arc::new(Flights::default());
-        let Joined::First(pilot) = flights.join(KEY) else { panic!("nobody flies yet") };
-        let Joined::Other(flight) = flights.join(KEY) else { panic!("one flies") };
+        let Joined::First(pilot) = join(&flights) else { panic!("nobody flies yet") };
+        let Joined::Other(flight) = join(&flights) else { panic!("one flies") };
         let mut waiting = Box::pin(flight.landing());
         assert!(futures::poll!(&mut waiting).is_pending());
         pilot.land(Landing::Private);
         assert!(matches!(waiting.await, Landing::Private));
-        assert!(matches!(flights.join(KEY), Joined::Other(_)), "until it ends");
+        assert!(matches!(join(&flights), Joined::Other(_)), "until it ends");
         drop(pilot);
         assert_eq!(flights.count(), 0);
-        assert!(matches!(flights.join(KEY), Joined::First(_)));
+        assert!(matches!(join(&flights), Joined::First(_)));
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_a_purge_has_overtaken_is_joined_no_more() {
+        let flights = Arc::new(Flights::default());
+        let Joined::First(old) = join(&flights) else { panic!("nobody flies yet") };
+        let Joined::First(new) = flights.join(KEY, Stamp(1), |stamp| stamp >= Stamp(1)) else {
+            panic!("the old one does not count")
+        };
+        assert_eq!((old.stamp(), new.stamp()), (Stamp(0), Stamp(1)));
+        drop(old);
+        assert!(matches!(join(&flights), Joined::Other(_)), "the end of the old one leaves the new one");
+        drop(new);
+        assert_eq!(flights.count(), 0);
     }
 
     #[tokio::test]
     async fn a_lost_pilot_keeps_nobody_waiting() {
         let flights = Arc::new(Flights::default());
-        let Joined::First(pilot) = flights.join(KEY) else { panic!("nobody flies yet") };
-        let Joined::Other(flight) = flights.join(KEY) else { panic!("one flies") };
+        let Joined::First(pilot) = join(&flights) else { panic!("nobody flies yet") };
+        let Joined::Other(flight) = join(&flights) else { panic!("one flies") };
         drop(pilot);
         assert!(matches!(flight.landing().await, Landing::Lost));
     }

@@ -51,7 +51,7 @@ fn weight(entry: &Entry) -> u32 {
     let head: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
     let body = match &entry.body {
         Body::Memory(segments) => segments.len(),
-        Body::Filling(_) => 0,
+        Body::Filling(_) | Body::Disk(_) => 0,
     };
     u32::try_from(body + head + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
 }
@@ -103,6 +103,7 @@ mod tests {
     use crate::cache::entry::{Freshness, Head};
     use crate::cache::segments::Segments;
     use crate::cache::selection::Selection;
+    use crate::metadata::Stamp;
 
     fn entry(bytes: usize) -> Arc<Entry> {
         let mut body = Segments::default();
@@ -110,7 +111,15 @@ mod tests {
         let head = Head { status: 200, headers: HeaderMap::new() };
         let freshness = Freshness::none(SystemTime::UNIX_EPOCH);
         let selection = Selection::default();
-        Arc::new(Entry { head, freshness, selection, held_until: None, body: Body::Memory(body) })
+        Arc::new(Entry {
+            head,
+            freshness,
+            stamp: Stamp::default(),
+            tags: Box::default(),
+            selection,
+            held_until: None,
+            body: Body::Memory(body),
+        })
     }
 
     #[test]

@@ -13,8 +13,10 @@ mod key;
 mod memory;
 mod policy;
 mod purges;
+mod record;
 mod segments;
 mod selection;
+mod store;
 
 pub use config::Config;
 pub use disk::{
@@ -31,11 +33,15 @@ pub use policy::Policy;
 pub use purges::follow_purges;
 pub use segments::Segments;
 pub use selection::Selection;
+pub use store::Store;
 
 /// Why the bytes of a stored answer will not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The origin broke off, or sent another length than it had announced.
     #[error("the fill of this answer failed")]
     FillFailed,
+    /// The disk.
+    #[error("the stored bytes cannot be read: {0}")]
+    Disk(#[from] disk::ReadError),
 }

@@ -25,6 +25,15 @@ impl Selection {
         Self(names.into_iter().map(pair).collect())
     }
 
+    /// Names and values.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
+        self.0.iter().map(|(name, value)| (name, value.as_slice()))
+    }
+
+    pub(super) fn from_pairs(pairs: Vec<(HeaderName, Vec<u8>)>) -> Self {
+        Self(pairs.into())
+    }
+
     /// Whether the answer is for a request with these headers, too.
     pub fn matches(&self, request: &HeaderMap) -> bool {
         self.0.iter().all(|(name, value)| value_of(request, name) == *value)

@@ -21,7 +21,8 @@ const MAX_REDIRECTS: usize = 3;
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What a cache has to know, whatever the configuration says.
-const FRESHNESS: [&str; 6] = ["age", "cache-control", "cdn-cache-control", "date", "expires", "vary"];
+const FRESHNESS: [&str; 7] =
+    ["age", "cache-control", "cache-tag", "cdn-cache-control", "date", "expires", "vary"];
 
 /// RFC 9110 section 7.6.1: they belong to one connection.
 const HOP_BY_HOP: [&str; 9] = [

@@ -130,7 +130,7 @@ async fn beyond_cache(
 ) -> Result<Option<BeyondCache>, Early> {
     let Some(range) = head.headers.get(RANGE) else { return Ok(None) };
     if !is_original(&admitted.variant)
-        || edge.memory.get(&admitted.cache_key).is_some()
+        || edge.store.contains(&admitted.cache_key)
         || edge.flights.has(&admitted.cache_key)
     {
         return Ok(None);

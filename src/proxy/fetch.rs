@@ -10,7 +10,10 @@ use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED, VARY};
 use http::{HeaderMap, HeaderName};
 use tokio::sync::oneshot;
 
-use crate::cache::{Body, Entry, Flight, Head, Joined, Key, Landing, Pilot, Selection, Writer};
+use crate::cache::{
+    Body, Entry, Flight, Head, Joined, Key, Landing, Pilot, Selection, Subject, Verdict, Writer,
+};
+use crate::metadata::Stamp;
 use crate::proxy::Edge;
 use crate::proxy::answer::{Found, How, Source};
 use crate::proxy::upstream;
@@ -27,6 +30,8 @@ pub(super) struct Slot {
 
 /// A flight that was lost without a word is begun anew so often.
 const TRIES: usize = 2;
+
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
 /// Headers of a 304 that say something of the exchange or of the body, which the stored answer knows
 /// better: RFC 9111 section 3.2.
@@ -46,7 +51,7 @@ pub(super) async fn bring(
     stale: Option<Arc<Entry>>,
 ) -> Found {
     for _ in 0..TRIES {
-        match edge.flights.join(slot.key) {
+        match join(edge, slot, &question) {
             Joined::First(pilot) => {
                 let (tell, told) = oneshot::channel();
                 let flight = Flying { edge: Arc::clone(edge), slot, question, stale };
@@ -68,10 +73,17 @@ pub(super) async fn bring(
 
 /// Fetches anew what is answered with meanwhile, unless somebody does already.
 pub(super) fn refresh(edge: &Arc<Edge>, slot: Slot, question: Question, stale: Arc<Entry>) {
-    if let Joined::First(pilot) = edge.flights.join(slot.key) {
+    if let Joined::First(pilot) = join(edge, slot, &question) {
         let flight = Flying { edge: Arc::clone(edge), slot, question, stale: Some(stale) };
         tokio::spawn(flight.fly(Waiting { pilot, first: None }));
     }
+}
+
+fn join(edge: &Edge, slot: Slot, question: &Question) -> Joined {
+    let generations = edge.generations.load();
+    let subject = Subject { key: question.key().as_str(), asset: None, tags: &[] };
+    let is_valid = |stamp| generations.verdict(&subject, stamp) == Verdict::Valid;
+    edge.flights.join(slot.key, generations.newest(), is_valid)
 }
 
 async fn wait(flight: &Flight, question: &Question) -> Landing {
@@ -137,27 +149,30 @@ impl Flying {
         let status = answer.head.status;
         if let Some(stale) = &self.stale {
             let standing_in = if status == 304 {
-                Some((self.refreshed(stale, &answer.head, now), How::Revalidated))
+                let refreshed = self.refreshed(stale, &answer.head, waiting.pilot.stamp(), now);
+                let entry = Arc::new(refreshed);
+                self.renew(&entry);
+                Some((entry, How::Revalidated))
             } else if status >= 500 && stale.freshness.stands_in_for_errors(now) {
                 let held_until = hold(began.elapsed()).map(|hold| now + hold);
-                Some((Entry { held_until, ..Entry::clone(stale) }, How::Stale))
+                let entry = Arc::new(Entry { held_until, ..Entry::clone(stale) });
+                self.hold(&entry);
+                Some((entry, How::Stale))
             } else {
                 None
             };
             if let Some((entry, how)) = standing_in {
-                let entry = Arc::new(entry);
-                self.keep(&entry);
                 return waiting.share(entry, how, answer);
             }
         }
-        match self.admit(&answer, now) {
+        match self.admit(&answer, waiting.pilot.stamp(), now) {
             Some((entry, writer)) => self.fill(&mut waiting, entry, writer, answer).await,
             None => waiting.pass(answer),
         }
     }
 
     /// Whether the answer may be kept, and the entry that it becomes.
-    fn admit(&self, answer: &Answer, now: SystemTime) -> Option<(Entry, Writer)> {
+    fn admit(&self, answer: &Answer, stamp: Stamp, now: SystemTime) -> Option<(Entry, Writer)> {
         let freshness = self.edge.freshness.admit(&answer.head, now)?;
         let length = content_length(&answer.head.headers)?;
         if length > self.edge.max_object_bytes {
@@ -167,6 +182,8 @@ impl Flying {
         let entry = Entry {
             head: answer.head.clone(),
             freshness,
+            stamp,
+            tags: tags(&answer.head.headers),
             selection: Selection::of(&answer.head.headers, &self.question.headers),
             held_until: None,
             body: Body::Filling(writer.fill()),
@@ -196,14 +213,30 @@ impl Flying {
 
     /// Under its own key and, as the latest of those that vary, under the one that all of them share.
     fn keep(&self, entry: &Arc<Entry>) {
+        // What is good for a moment only is not worth a write.
+        let is_durable = entry.head.status == 200;
+        self.each_key(entry, |key| self.edge.store.keep(key, entry, is_durable));
+    }
+
+    /// The same for one whose body is stored already.
+    fn renew(&self, entry: &Arc<Entry>) {
+        self.each_key(entry, |key| self.edge.store.renew(key, entry));
+    }
+
+    /// The same for one that stands in while the origin fails: that is forgotten with the process.
+    fn hold(&self, entry: &Arc<Entry>) {
+        self.each_key(entry, |key| self.edge.store.memory().insert(key, Arc::clone(entry)));
+    }
+
+    fn each_key(&self, entry: &Entry, mut keep: impl FnMut(Key)) {
         if let Some(key) = entry.selection.key(&self.slot.base) {
-            self.edge.memory.insert(key, Arc::clone(entry));
+            keep(key);
         }
-        self.edge.memory.insert(self.slot.base, Arc::clone(entry));
+        keep(self.slot.base);
     }
 
     /// RFC 9111 section 4.3.4: the stored answer with the headers of the 304.
-    fn refreshed(&self, stale: &Entry, told: &Head, now: SystemTime) -> Entry {
+    fn refreshed(&self, stale: &Entry, told: &Head, stamp: Stamp, now: SystemTime) -> Entry {
         let mut head = stale.head.clone();
         for name in told.headers.keys().filter(|name| !NOT_UPDATED.contains(name)) {
             head.headers.remove(name);
@@ -212,7 +245,8 @@ impl Flying {
             }
         }
         let freshness = self.edge.freshness.renew(&head, &told.headers, now);
-        Entry { head, freshness, held_until: None, ..stale.clone() }
+        let tags = tags(&head.headers);
+        Entry { head, freshness, stamp, tags, held_until: None, ..stale.clone() }
     }
 }
 
@@ -229,6 +263,13 @@ fn validators(stored: &Entry) -> Validators {
         etag: text(ETAG),
         last_modified: text(LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(&date).ok()),
     }
+}
+
+/// What the origin tagged the answer with, for purges.
+fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
+    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());
+    let tags = lines.flat_map(|line| line.split(',')).map(str::trim);
+    tags.filter(|tag| !tag.is_empty()).map(Box::from).collect()
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use crate::cache::{Entry, Key, Usability};
+use crate::cache::{Entry, Key, Subject, Usability, Verdict};
 use crate::proxy::Edge;
 use crate::proxy::admit::Admitted;
 use crate::proxy::answer::{Found, How, Source};
@@ -22,11 +22,12 @@ pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap
         let status = answer.head.status;
         return Found::passing(answer, How::Bypass { status });
     }
-    let (slot, stored) = stored(edge, admitted.cache_key, sent);
-    let Some(entry) = stored else { return fetch::bring(edge, slot, question(), None).await };
+    let (slot, stored) = stored(edge, admitted.cache_key, sent).await;
     let now = SystemTime::now();
+    let usable = stored.and_then(|entry| Some((usability(edge, admitted, &entry, now)?, entry)));
+    let Some((usability, entry)) = usable else { return fetch::bring(edge, slot, question(), None).await };
     let is_held = entry.held_until.is_some_and(|until| now < until);
-    match entry.freshness.usability(now) {
+    match usability {
         Usability::Fresh => Found::new(Source::Stored(entry), How::Hit),
         Usability::Expired if !is_held => fetch::bring(edge, slot, question(), Some(entry)).await,
         Usability::StaleWhileRevalidate | Usability::Expired => {
@@ -38,14 +39,31 @@ pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap
     }
 }
 
+/// What may be done with a stored answer; `None` if a purge has taken it away.
+fn usability(edge: &Edge, admitted: &Admitted, entry: &Entry, now: SystemTime) -> Option<Usability> {
+    let key = admitted.variant.value().key.as_str();
+    let subject = Subject { key, asset: None, tags: &entry.tags };
+    match edge.generations.load().verdict(&subject, entry.stamp) {
+        Verdict::Valid => Some(entry.freshness.usability(now)),
+        Verdict::Stale => Some(Usability::StaleWhileRevalidate),
+        Verdict::Gone => None,
+    }
+}
+
 /// What is stored for a request with these headers, and where its answer belongs.
-fn stored(edge: &Edge, base: Key, sent: &HeaderMap) -> (Slot, Option<Arc<Entry>>) {
-    let Some(latest) = edge.memory.get(&base) else { return (Slot { base, key: base }, None) };
+async fn stored(edge: &Edge, base: Key, sent: &HeaderMap) -> (Slot, Option<Arc<Entry>>) {
+    let latest = match edge.store.memory().get(&base) {
+        // Whoever fetches it has looked on the disk already.
+        None if edge.flights.has(&base) => None,
+        None => edge.store.get(&base).await,
+        there => there,
+    };
+    let Some(latest) = latest else { return (Slot { base, key: base }, None) };
     // RFC 9111 section 4.1: the latest answer under this key tells by which headers they vary.
     let key = latest.selection.key_for(&base, sent).unwrap_or(base);
     let slot = Slot { base, key };
     match latest.selection.matches(sent) {
         true => (slot, Some(latest)),
-        false => (slot, edge.memory.get(&key)),
+        false => (slot, edge.store.get(&key).await),
     }
 }

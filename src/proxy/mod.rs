@@ -10,6 +10,7 @@ mod admit;
 mod answer;
 mod config;
 mod context;
+mod control;
 mod cors;
 mod fetch;
 mod find;
@@ -28,8 +29,9 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::{ErrorType, Result};
 
+use crate::api::ControlPlane;
 use crate::cache;
-use crate::cache::{Flights, Memory};
+use crate::cache::{Flights, Generations, Store};
 use crate::failure::{Code, Failure};
 use crate::origin::Origin;
 use crate::render::Renderer;
@@ -55,11 +57,15 @@ pub struct Edge {
     /// How long answers live.
     pub freshness: cache::Policy,
     /// Where answers are kept.
-    pub memory: Arc<Memory>,
+    pub store: Arc<Store>,
+    /// What purges have overtaken.
+    pub generations: Arc<ArcSwap<Generations>>,
     /// Joins equal misses.
     pub flights: Arc<Flights>,
     /// An object with more bytes is never kept.
     pub max_object_bytes: u64,
+    /// Answers what is below `/api/`.
+    pub control_plane: ControlPlane,
     /// Hands out originals.
     pub origin: Arc<dyn Origin>,
     /// Makes variants.
@@ -133,6 +139,9 @@ impl Edge {
     }
 
     async fn serve(self: &Arc<Self>, session: &mut ServerSession, ctx: &mut Context) -> Result<()> {
+        if control::is_meant(session.req_header()) {
+            return control::serve(self, session, ctx).await;
+        }
         match admit::admit(self, session.req_header()).await {
             Ok(admitted) => {
                 let admitted = ctx.admitted.insert(admitted).clone();

@@ -8,7 +8,7 @@ use http::header::{
     CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
     VARY, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
@@ -89,8 +89,9 @@ pub(super) async fn send(
     while let Some(bytes) = piece {
         session.write_response_body(bytes, false).await?;
         piece = body.next(&mut found.source).await.map_err(|error| {
-            ctx.note(&Failure::hidden(Code::OriginFailed, error));
-            Error::explain(ErrorType::ReadError, error.to_string())
+            let cause = error.to_string();
+            ctx.note(&Failure::hidden(Code::OriginFailed, &cause));
+            Error::explain(ErrorType::ReadError, cause)
         })?;
     }
     session.write_response_body(Bytes::new(), true).await
@@ -102,10 +103,14 @@ async fn head_only(session: &mut ServerSession, answer: ResponseHeader) -> Resul
     session.write_response_body(Bytes::new(), true).await
 }
 
-async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> Result<()> {
+/// A head before a body. Without a length, HTTP/1.1 needs chunks and HTTP/1.0 the end of the connection;
+/// HTTP/2 has its own framing, and Pingora drops ours there.
+pub(super) async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> Result<()> {
     if !answer.headers.contains_key(CONTENT_LENGTH) {
-        // HTTP/2 has its own framing, and Pingora drops it there.
-        answer.insert_header(TRANSFER_ENCODING, "chunked")?;
+        match session.req_header().version {
+            Version::HTTP_10 => session.set_keepalive(None),
+            _ => answer.insert_header(TRANSFER_ENCODING, "chunked")?,
+        }
     }
     session.write_response_header(Box::new(answer)).await
 }

@@ -115,7 +115,7 @@ impl Question {
         Self { variant: variant.clone(), headers: forwarded(edge, sent) }
     }
 
-    fn key(&self) -> &ObjectKey {
+    pub(super) fn key(&self) -> &ObjectKey {
         &self.variant.value().key
     }
 }

@@ -24,10 +24,11 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::background::background_service;
 use pingora::services::listening;
 
-use crate::api::{Admin, admin_routes};
-use crate::cache::{Flights, Memory, Policy};
+use crate::api::{Admin, ControlPlane, Public, admin_routes};
+use crate::cache::{Disk, DiskOptions, Flights, Memory, Policy, Store};
 use crate::config::Config;
 use crate::metadata;
+use crate::metadata::Catalog;
 use crate::origin;
 use crate::origin::Origin;
 use crate::proxy::{Cors, Edge, Front, FrontLimits};
@@ -79,8 +80,8 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     start_log(&config.log);
     config.data.prepare().map_err(system("data.dir"))?;
     let run_dir = run_dir(&config.data.dir)?;
-    let (known, welcome) = catalog::prepare(config)?;
-    let parts = Parts::new(config, known)?;
+    let (known, catalog, welcome) = catalog::prepare(config)?;
+    let parts = Parts::new(config, known, catalog)?;
     let upgrade_socket = run_dir.join("upgrade.sock");
     let mut inherited = if upgrade { Inherited::receive(&upgrade_socket)? } else { Inherited::default() };
     let public = inherited.open(config.server.listen)?;
@@ -104,9 +105,10 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
 struct Parts {
     origin: Arc<dyn Origin>,
     renderer: Arc<Renderer>,
-    memory: Arc<Memory>,
+    store: Arc<Store>,
     flights: Arc<Flights>,
     known: catalog::Known,
+    catalog: Catalog,
     metrics: Arc<Metrics>,
 }
 
@@ -117,7 +119,7 @@ struct Sockets {
 }
 
 impl Parts {
-    fn new(config: &Config, known: catalog::Known) -> Result<Self, Error> {
+    fn new(config: &Config, known: catalog::Known, catalog: Catalog) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new()?);
         let origin = origin::counted(origin::open(&config.origin, &config.data.dir)?, Arc::clone(&metrics));
         let renderer = Renderer::new(Arc::clone(&origin), &config.render, &config.image)
@@ -125,9 +127,10 @@ impl Parts {
         Ok(Self {
             origin,
             renderer: Arc::new(renderer),
-            memory: Arc::new(Memory::new(config.cache.memory.as_u64())),
+            store: Arc::new(store(config)),
             flights: Arc::default(),
             known,
+            catalog,
             metrics,
         })
     }
@@ -135,7 +138,7 @@ impl Parts {
     fn add_services(self, config: &Config, server: &mut Server, sockets: Sockets) -> Result<(), Error> {
         let admin = Admin {
             metrics: Arc::clone(&self.metrics),
-            memory: Arc::clone(&self.memory),
+            store: Arc::clone(&self.store),
             flights: Arc::clone(&self.flights),
             renderer: Arc::clone(&self.renderer),
             origin: Arc::clone(&self.origin),
@@ -190,7 +193,13 @@ impl Parts {
                 stale_if_error: config.delivery.stale_if_error,
                 negative_ttl: config.cache.negative_ttl,
             },
-            memory: self.memory,
+            store: self.store,
+            generations: Arc::clone(&self.known.generations),
+            control_plane: ControlPlane::new(Public {
+                keys: self.known.ring,
+                catalog: self.catalog,
+                generations: self.known.generations,
+            }),
             flights: self.flights,
             max_object_bytes: config.cache.max_object.as_u64(),
             origin: self.origin,
@@ -202,6 +211,16 @@ impl Parts {
             server_options,
         }
     }
+}
+
+/// The tiers of the cache.
+fn store(config: &Config) -> Store {
+    let budget = config.cache.disk.as_u64();
+    let disk = (budget > 0).then(|| {
+        let dir = config.data.dir.join("cache/answers");
+        Disk::open(DiskOptions { dir, budget, write_queue: config.cache.write_queue.as_u64() })
+    });
+    Store::new(Memory::new(config.cache.memory.as_u64()), disk)
 }
 
 fn server_conf(config: &Config, run_dir: &Path, upgrade_socket: &Path) -> ServerConf {

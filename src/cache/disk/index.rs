@@ -368,7 +368,7 @@ mod tests {
             store(&mut index, number, 4 * KIB);
         }
         assert!(index.visible(&key(0)).is_some(), "it came back, so it is in the main queue");
-        assert!(!index.visible(&key(50)).is_some(), "nobody asked for it");
+        assert!(index.visible(&key(50)).is_none(), "nobody asked for it");
     }
 
     #[test]
@@ -389,7 +389,7 @@ mod tests {
         assert!(!index.hide(&key(0), Some(place.serial + 1)), "another file of the key");
         assert!(index.hide(&key(0), Some(place.serial)));
         assert!(!index.hide(&key(0), None), "only once");
-        assert!(!index.visible(&key(0)).is_some() && index.touch(&key(0)).is_none());
+        assert!(index.visible(&key(0)).is_none() && index.touch(&key(0)).is_none());
         assert_eq!(index.bytes(), 3 * 4 * KIB);
         assert_eq!(index.room(1), Room::Victim(key(0), place));
         index.insert(key(0), 1);

@@ -1,0 +1,100 @@
+//! The tiers as one: memory before the disk.
+
+use std::sync::Arc;
+
+use crate::cache::disk::Disk;
+use crate::cache::entry::{Body, Entry};
+use crate::cache::key::Key;
+use crate::cache::memory::Memory;
+use crate::cache::record;
+use crate::cache::segments::Segments;
+
+/// An answer of the disk tier with at most so many bytes moves into memory when it is asked for; whether
+/// it stays there, and at whose expense, is for that tier to say.
+const HOT_BYTES: u64 = 1 << 20;
+
+/// All stored answers.
+pub struct Store {
+    memory: Memory,
+    disk: Option<Arc<Disk>>,
+}
+
+impl Store {
+    /// Puts the tiers together.
+    pub fn new(memory: Memory, disk: Option<Arc<Disk>>) -> Self {
+        Self { memory, disk }
+    }
+
+    /// The memory tier.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The disk tier, if there is one.
+    pub fn disk(&self) -> Option<&Disk> {
+        self.disk.as_deref()
+    }
+
+    /// Whether an answer is in a tier, as far as can be told without asking the disk.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.memory.get(key).is_some() || self.disk.as_ref().is_some_and(|disk| disk.contains(key))
+    }
+
+    /// The answer of this key, fresh or not.
+    pub async fn get(&self, key: &Key) -> Option<Arc<Entry>> {
+        match self.memory.get(key) {
+            Some(entry) => Some(entry),
+            None => self.read(key).await,
+        }
+    }
+
+    async fn read(&self, key: &Key) -> Option<Arc<Entry>> {
+        let disk = self.disk.as_ref().filter(|disk| disk.contains(key))?;
+        let object = Arc::new(disk.get(key).await?);
+        let meta = object.meta().clone();
+        let Some(entry) = record::read(&meta, Body::Disk(object)) else {
+            // Another version of this program wrote it.
+            disk.remove(key);
+            return None;
+        };
+        if entry.body.len() > HOT_BYTES {
+            return Some(Arc::new(entry));
+        }
+        let entry = Arc::new(Entry { body: Body::Memory(collect(&entry.body).await?), ..entry });
+        self.memory.insert(*key, Arc::clone(&entry));
+        Some(entry)
+    }
+
+    /// Keeps a whole answer in place of an older one; what a purge has overtaken never replaces what it
+    /// has not.
+    pub fn keep(&self, key: Key, entry: &Arc<Entry>, is_durable: bool) {
+        if self.memory.get(&key).is_some_and(|there| there.stamp > entry.stamp) {
+            return;
+        }
+        self.memory.insert(key, Arc::clone(entry));
+        let Some(disk) = self.disk.as_ref().filter(|_| is_durable) else { return };
+        let Some(meta) = record::write(entry) else { return };
+        if let Body::Memory(segments) = &entry.body {
+            disk.store(key, meta, segments.pieces().cloned().collect());
+        }
+    }
+
+    /// Keeps an answer whose body is the stored one.
+    pub fn renew(&self, key: Key, entry: &Arc<Entry>) {
+        if matches!(entry.body, Body::Memory(_)) {
+            self.memory.insert(key, Arc::clone(entry));
+        }
+        if let (Some(disk), Some(meta)) = (&self.disk, record::write(entry)) {
+            disk.refresh(&key, meta);
+        }
+    }
+}
+
+/// A body of the disk in memory; `None` if it cannot be read.
+async fn collect(body: &Body) -> Option<Segments> {
+    let mut segments = Segments::default();
+    while (segments.len() as u64) < body.len() {
+        segments.push(body.read(segments.len() as u64, body.len()).await.ok()??);
+    }
+    Some(segments.compact())
+}
