@@ -15,7 +15,11 @@ pub enum Verdict {
     /// Nothing.
     Valid,
     /// It counts as expired.
-    Stale,
+    Stale {
+        /// When it was last purged, in Unix seconds: what bounds the use of a stale answer starts there,
+        /// unless it had expired by itself before.
+        since: u64,
+    },
     /// It must not be given out again.
     Gone,
 }
@@ -80,7 +84,7 @@ impl Generations {
         raised = named.chain(tagged).fold(raised, Raised::or);
         match () {
             () if raised.gone > stamp => Verdict::Gone,
-            () if raised.stale > stamp => Verdict::Stale,
+            () if raised.stale > stamp => Verdict::Stale { since: raised.stale.seconds() },
             () => Verdict::Valid,
         }
     }
@@ -210,14 +214,13 @@ mod tests {
     #[test]
     fn the_stricter_of_two_purges_leads_if_it_came_after_the_answer() {
         let key = || PurgeScope::Key("a".to_owned());
-        let both = generations([(key(), Gone, 5), (PurgeScope::Everything, Stale, 8)]);
-        assert_eq!(both.newest(), Stamp(8));
+        let both = generations([(key(), Gone, 5), (PurgeScope::Everything, Stale, 8_000_000)]);
+        assert_eq!(both.newest(), Stamp(8_000_000));
         let verdict = |key, stamp| both.verdict(&subject(key), Stamp(stamp));
-        assert_eq!([4, 5, 7, 8, 9].map(|stamp| verdict("a", stamp)), {
-            use Verdict::{Gone, Stale, Valid};
-            [Gone, Stale, Stale, Valid, Valid]
-        });
-        assert_eq!(verdict("b", 0), Verdict::Stale);
+        let stale = Verdict::Stale { since: 8 };
+        let expected = [Verdict::Gone, stale, stale, Verdict::Valid, Verdict::Valid];
+        assert_eq!([4, 5, 7_999_999, 8_000_000, 8_000_001].map(|stamp| verdict("a", stamp)), expected);
+        assert_eq!(verdict("b", 0), stale);
     }
 
     #[test]
@@ -244,7 +247,7 @@ mod tests {
         }
         assert!(folded.scopes().iter().all(|scopes| scopes.raised.is_empty()));
         let verdicts = [0, 1, 2, 3].map(|stamp| folded.verdict(&subject("a"), Stamp(stamp)));
-        assert_eq!(verdicts, [Verdict::Gone, Verdict::Gone, Verdict::Stale, Verdict::Valid]);
+        assert_eq!(verdicts, [Verdict::Gone, Verdict::Gone, Verdict::Stale { since: 0 }, Verdict::Valid]);
         folded.raise_within(2, &keys[0], Gone, Stamp(9));
         assert_eq!(folded.verdict(&subject("a"), Stamp(8)), Verdict::Gone);
         assert_eq!(folded.verdict(&subject("b"), Stamp(8)), Verdict::Valid, "one by one again");
@@ -287,7 +290,7 @@ mod tests {
             });
             let expected = match (after(Gone), after(Stale)) {
                 (true, _) => Verdict::Gone,
-                (false, true) => Verdict::Stale,
+                (false, true) => Verdict::Stale { since: 0 },
                 (false, false) => Verdict::Valid,
             };
             let subject = Subject { key: &key, asset: Some(&asset), tags: &tags };
@@ -295,7 +298,11 @@ mod tests {
             prop_assert_eq!(all.verdict(&subject, Stamp(stamp)), expected);
 
             // Folding may only be stricter.
-            let strictness = |verdict| verdict as u8;
+            let strictness = |verdict| match verdict {
+                Verdict::Valid => 0,
+                Verdict::Stale { .. } => 1,
+                Verdict::Gone => 2,
+            };
             let mut folded = Generations::default();
             for (scope, mode, at) in &purges {
                 folded.raise_within(3, scope, *mode, Stamp(*at));

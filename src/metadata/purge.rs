@@ -20,6 +20,13 @@ const MAX_TAG_BYTES: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Stamp(pub u64);
 
+impl Stamp {
+    /// About when the purge was, in Unix seconds: the sequence goes with the time, in microseconds.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000_000
+    }
+}
+
 /// What a purge covers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PurgeScope {

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::support::client::{Connection, Reply};
+use crate::support::program::now;
 
 /// The control plane on a port of its own, in this process, so that its state can be looked at.
 struct Api {
@@ -97,8 +98,10 @@ async fn a_purge_is_recorded_and_known_when_it_is_answered() {
     let stamp = generation(&reply);
     let answer = format!(r#"{{"purged":4,"generation":{}}}"#, stamp.0);
     assert_eq!(String::from_utf8_lossy(&reply.body), answer);
-    assert_eq!(api.verdict("a.jpg", api.birth), Verdict::Stale);
-    assert_eq!(api.verdict("photos/2024/b.jpg", api.birth), Verdict::Stale);
+    let stale = Verdict::Stale { since: stamp.seconds() };
+    assert!(now().abs_diff(stamp.seconds()) < 60, "{stamp:?}");
+    assert_eq!(api.verdict("a.jpg", api.birth), stale);
+    assert_eq!(api.verdict("photos/2024/b.jpg", api.birth), stale);
     assert_eq!(api.verdict("b.jpg", api.birth), Verdict::Valid);
     assert_eq!(api.verdict("a.jpg", stamp), Verdict::Valid, "filled since");
     let recorded = api.recorded().await;
