@@ -2,11 +2,10 @@
 
 mod admin;
 mod config;
-mod control_plane;
 mod public;
 mod purge;
 
 pub use admin::{Admin, admin_routes};
 pub use config::Config;
-pub use control_plane::{Bytestream, ControlPlane};
-pub use public::Public;
+pub use public::{Control, Public, public_routes};
+pub use purge::Purger;

@@ -1,20 +1,22 @@
 //! The control plane below `/api/v1`: who may ask, and where a request goes.
 
+use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use futures::Stream;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode, request};
+use tower_service::Service;
 
-use crate::api::purge::purge;
-use crate::cache::Generations;
+use crate::api::purge::{Purger, purge};
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
-use crate::metadata::Catalog;
 use crate::signature::{KeyRing, Scope};
 
 /// The largest body that is read.
@@ -25,10 +27,36 @@ pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
 pub struct Public {
     /// The keys that are active now.
     pub keys: Arc<ArcSwap<KeyRing>>,
-    /// Where purges are recorded.
-    pub catalog: Catalog,
-    /// The purges that look-ups know.
-    pub generations: Arc<ArcSwap<Generations>>,
+    /// Purges what is cached.
+    pub purger: Purger,
+}
+
+/// The control plane for whoever has a request at hand; it needs no listener of its own.
+#[derive(Clone)]
+pub struct Control(Router);
+
+impl Control {
+    /// Over [`public_routes`].
+    pub fn new(public: Public) -> Self {
+        Self(public_routes(public))
+    }
+
+    /// Answers one request. Its body is read when it is wanted, which is never before the request has
+    /// been let in. A refusal carries its [`Failure`] in the extensions of the answer, for the log.
+    pub async fn answer(
+        &self,
+        head: request::Parts,
+        body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> http::Response<Bytes> {
+        let request = Request::from_parts(head, Body::from_stream(body));
+        let Ok(response) = self.0.clone().call(request).await;
+        let (mut head, body) = response.into_parts();
+        // Made here and whole already: nothing can fail.
+        let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+        // Of an answer to HEAD, the length is there and the body is not.
+        head.headers.entry(CONTENT_LENGTH).or_insert(body.len().into());
+        http::Response::from_parts(head, body)
+    }
 }
 
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.

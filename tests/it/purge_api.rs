@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kinora::api::{Public, public_routes};
+use futures::stream;
+use futures::stream::StreamExt;
+use kinora::api::{Control, Public, Purger, public_routes};
 use kinora::cache::{Generations, Subject, Verdict};
+use kinora::failure::{Code, Failure};
 use kinora::metadata::{Catalog, Config, KeyKind, NewKey, Purge, PurgeMode, PurgeScope, Stamp};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -17,6 +20,7 @@ use crate::support::program::now;
 struct Api {
     data: TempDir,
     address: SocketAddr,
+    control: Control,
     catalog: Catalog,
     generations: Arc<ArcSwap<Generations>>,
     /// What was the newest purge before anybody asked for one.
@@ -49,13 +53,16 @@ impl Api {
         let public = Public {
             keys: Arc::new(ArcSwap::from_pointee(ring)),
             // As in the server: not the one that was opened at the start, and connected when needed.
-            catalog: Catalog::reopen(&config, data.path()).expect("an address"),
-            generations: Arc::clone(&generations),
+            purger: Purger {
+                catalog: Catalog::reopen(&config, data.path()).expect("an address"),
+                generations: Arc::clone(&generations),
+            },
         };
+        let control = Control::new(public.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, public_routes(public)).await });
-        Self { data, address, catalog, generations, birth }
+        Self { data, address, control, catalog, generations, birth }
     }
 
     async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
@@ -251,4 +258,43 @@ async fn of_many_at_the_same_time_none_is_lost() {
     stamps.dedup();
     assert_eq!(stamps.len(), 40);
     assert!((0..40).all(|number| api.verdict(&format!("k{number}"), api.birth) == Verdict::Gone));
+}
+
+#[tokio::test]
+async fn without_a_listener_it_answers_the_same_and_reads_no_stranger_s_body() {
+    let api = Api::start().await;
+    let ask = async |method: &str, key: &str, body: &'static [u8]| {
+        let head =
+            http::Request::builder().method(method).uri("/api/v1/purge").header("X-FileSpin-Api-Key", key);
+        let (head, ()) = head.body(()).expect("a request").into_parts();
+        let pieces = body.chunks(7).map(|piece| Ok(axum::body::Bytes::from_static(piece)));
+        // A client that sends this much, and then waits for an answer.
+        let body = stream::iter(pieces);
+        match key {
+            "key-of-nobody-known" => api.control.answer(head, body.chain(stream::pending())).await,
+            _ => api.control.answer(head, body).await,
+        }
+    };
+    let stranger = ask("POST", "key-of-nobody-known", b"{").await;
+    assert_eq!(stranger.status(), 401);
+    let failure = stranger.extensions().get::<Failure>().expect("for the log");
+    assert_eq!(failure.code, Code::ApiKeyNeeded);
+    assert_eq!(stranger.headers()["content-length"], stranger.body().len().to_string());
+    let done = ask("POST", "key-that-may-purge", br#"{"keys":["a.jpg"]}"#).await;
+    assert_eq!((done.status().as_u16(), api.verdict("a.jpg", api.birth)), (200, Verdict::Gone));
+    let head = ask("HEAD", "key-that-may-purge", b"").await;
+    assert!(
+        head.status() == 405 && head.body().is_empty() && head.headers()["content-length"] != "0",
+        "{head:?}"
+    );
+
+    let (head, ()) = http::Request::post("/api/v1/purge")
+        .header("X-FileSpin-Api-Key", "key-that-may-purge")
+        .body(())
+        .expect("a request")
+        .into_parts();
+    let pieces =
+        [Ok(br#"{"keys":["b"]}"#.as_slice().into()), Err(std::io::Error::other("the client has left"))];
+    let cut = api.control.answer(head, stream::iter(pieces)).await;
+    assert_eq!((cut.status().as_u16(), api.verdict("b", api.birth)), (400, Verdict::Valid));
 }
