@@ -159,6 +159,26 @@ mod settings {
     }
 
     #[test]
+    fn who_may_purge_is_a_list_of_networks() {
+        let local = "127.0.0.1".parse().expect("an address");
+        assert!(!load(None, &[]).expect("fine").purge.allows(local), "nobody unless named");
+        let networks = |text| load(None, &[("KINORA__PURGE__ALLOW_CIDRS", text)]);
+        let purge = networks("10.0.0.0/8, 127.0.0.0/8,::1").expect("fine").purge;
+        for (address, is_allowed) in [
+            ("127.0.0.1", true),
+            ("::ffff:10.1.2.3", true),
+            ("::1", true),
+            ("::2", false),
+            ("11.0.0.1", false),
+        ] {
+            assert_eq!(purge.allows(address.parse().expect("an address")), is_allowed, "{address}");
+        }
+        let faults = networks("10.0.0.0/8,10.0.0.1/8,localhost").expect_err("wrong");
+        let values: Vec<_> = faults.iter().map(|fault| (fault.key.as_str(), fault.value.as_str())).collect();
+        assert_eq!(values, [("purge.allow_cidrs", "10.0.0.1/8"), ("purge.allow_cidrs", "localhost")]);
+    }
+
+    #[test]
     fn what_cannot_be_a_setting_is_told_too() {
         let directory = directory();
         let not_toml =
