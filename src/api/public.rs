@@ -60,7 +60,7 @@ impl Control {
 }
 
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
-pub(super) fn public_routes(public: Public) -> Router {
+pub fn public_routes(public: Public) -> Router {
     Router::new()
         .route("/api/v1/purge", post(purge).fallback(only_post))
         .fallback(no_route)

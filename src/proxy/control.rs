@@ -1,38 +1,49 @@
-//! Requests for the control plane: handed on with their bodies, in this process.
+//! Requests for the control plane, handed on with their bodies in this process, and `PURGE`.
+
+use std::io;
+use std::net::IpAddr;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use http::{Request, Response};
+use http::{Method, Response, request};
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
-use pingora::{Error, ErrorType, Result};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::Bytestream;
 use crate::failure::{Code, Failure};
+use crate::metadata::{PurgeMode, PurgeScope};
 use crate::proxy::Edge;
 use crate::proxy::context::Context;
 use crate::proxy::respond;
+use crate::request::{MediaRequest, split_target};
 
-/// Whether a request is for the control plane.
+/// Whether a request is none for the delivery of media.
 pub(super) fn is_meant(head: &RequestHeader) -> bool {
-    head.uri.path().starts_with("/api/")
+    is_purge(head) || head.uri.path().starts_with("/api/")
+}
+
+fn is_purge(head: &RequestHeader) -> bool {
+    head.method.as_str() == "PURGE"
 }
 
 /// Hands a request on and its answer back.
 ///
 /// # Errors
-/// If the client is gone, or the answer breaks off.
+/// If the client is gone.
 pub(super) async fn serve(edge: &Edge, session: &mut ServerSession, ctx: &mut Context) -> Result<()> {
+    if is_purge(session.req_header()) {
+        return match purge(edge, session).await {
+            Ok(()) => send(session, Response::new(Bytes::new())).await,
+            Err(failure) => {
+                ctx.note(&failure);
+                respond::refuse(edge, session, &failure, None).await
+            }
+        };
+    }
     let (pieces, body) = mpsc::channel(1);
-    let request = request(session.req_header(), Box::pin(ReceiverStream::new(body)));
-    let Ok(request) = request else {
-        let failure = Failure::new(Code::BadRequest, "the request cannot be read");
-        ctx.note(&failure);
-        return respond::refuse(edge, session, &failure, None).await;
-    };
-    let answer = edge.control_plane.answer(request);
+    let head: request::Parts = session.req_header().clone().into();
+    let answer = edge.control.answer(head, ReceiverStream::new(body));
     let answer = while_sending(session, pieces, answer).await?;
     if let Some(failure) = answer.extensions().get::<Failure>() {
         ctx.note(failure);
@@ -40,18 +51,25 @@ pub(super) async fn serve(edge: &Edge, session: &mut ServerSession, ctx: &mut Co
     send(session, answer).await
 }
 
-fn request(head: &RequestHeader, body: Bytestream) -> http::Result<Request<Bytestream>> {
-    let mut request = Request::builder().method(head.method.clone()).uri(head.uri.clone()).body(body)?;
-    *request.headers_mut() = head.headers.clone();
-    Ok(request)
+/// `PURGE /media/KEY`, as caches before ours have taught it: all that came from the object.
+async fn purge(edge: &Edge, session: &ServerSession) -> Result<(), Failure> {
+    let asking: Option<IpAddr> =
+        session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+    if !asking.is_some_and(|ip| edge.purge.allows(ip)) {
+        return Err(Failure::new(Code::NotPermitted, "PURGE is not for this address"));
+    }
+    let target = String::from_utf8_lossy(session.req_header().raw_path());
+    let request = MediaRequest::parse(&split_target(&target), &edge.rules)?;
+    let scope = PurgeScope::Key(request.key.as_str().to_owned());
+    edge.purger.purge(&[scope], PurgeMode::Gone).await.map(|_| ())
 }
 
 /// Feeds the request's body to whoever answers, as fast as it is taken.
 async fn while_sending(
     session: &mut ServerSession,
-    pieces: mpsc::Sender<std::io::Result<Bytes>>,
-    answer: impl Future<Output = Response<Bytestream>>,
-) -> Result<Response<Bytestream>> {
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    answer: impl Future<Output = Response<Bytes>>,
+) -> Result<Response<Bytes>> {
     let mut answer = std::pin::pin!(answer);
     let mut pieces = Some(pieces);
     loop {
@@ -78,7 +96,7 @@ async fn while_sending(
                 }
                 Some((_, Ok(None))) | None => true,
                 Some((room, Err(error))) => {
-                    room.send(Err(std::io::Error::other(error.to_string())));
+                    room.send(Err(io::Error::other(error.to_string())));
                     true
                 }
             },
@@ -89,16 +107,16 @@ async fn while_sending(
     }
 }
 
-async fn send(session: &mut ServerSession, answer: Response<Bytestream>) -> Result<()> {
-    let (parts, mut body) = answer.into_parts();
+async fn send(session: &mut ServerSession, answer: Response<Bytes>) -> Result<()> {
+    let (parts, body) = answer.into_parts();
     let mut head = ResponseHeader::build_no_case(parts.status, Some(parts.headers.len() + 1))?;
     for (name, value) in &parts.headers {
         head.append_header(name, value)?;
     }
-    respond::write_head(session, head).await?;
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| Error::explain(ErrorType::ReadError, error.to_string()))?;
-        session.write_response_body(piece, false).await?;
+    if session.req_header().method == Method::HEAD {
+        return respond::head_only(session, head).await;
     }
-    session.write_response_body(Bytes::new(), true).await
+    head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+    session.write_response_header(Box::new(head)).await?;
+    session.write_response_body(body, true).await
 }

@@ -1,11 +1,11 @@
 //! From an admitted request to its answer: the cache first, then the upstream.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 
-use crate::cache::{Entry, Key, Subject, Usability, Verdict};
+use crate::cache::{Entry, Freshness, Key, Subject, Usability, Verdict};
 use crate::proxy::Edge;
 use crate::proxy::admit::Admitted;
 use crate::proxy::answer::{Found, How, Source};
@@ -24,10 +24,10 @@ pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap
     }
     let (slot, stored) = stored(edge, admitted.cache_key, sent).await;
     let now = SystemTime::now();
-    let usable = stored.and_then(|entry| Some((usability(edge, admitted, &entry, now)?, entry)));
-    let Some((usability, entry)) = usable else { return fetch::bring(edge, slot, question(), None).await };
+    let left = stored.and_then(|entry| left_by_purges(edge, admitted, entry));
+    let Some(entry) = left else { return fetch::bring(edge, slot, question(), None).await };
     let is_held = entry.held_until.is_some_and(|until| now < until);
-    match usability {
+    match entry.freshness.usability(now) {
         Usability::Fresh => Found::new(Source::Stored(entry), How::Hit),
         Usability::Expired if !is_held => fetch::bring(edge, slot, question(), Some(entry)).await,
         Usability::StaleWhileRevalidate | Usability::Expired => {
@@ -39,13 +39,18 @@ pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap
     }
 }
 
-/// What may be done with a stored answer; `None` if a purge has taken it away.
-fn usability(edge: &Edge, admitted: &Admitted, entry: &Entry, now: SystemTime) -> Option<Usability> {
+/// What purges have left of a stored answer.
+fn left_by_purges(edge: &Edge, admitted: &Admitted, entry: Arc<Entry>) -> Option<Arc<Entry>> {
     let key = admitted.variant.value().key.as_str();
     let subject = Subject { key, asset: None, tags: &entry.tags };
     match edge.generations.load().verdict(&subject, entry.stamp) {
-        Verdict::Valid => Some(entry.freshness.usability(now)),
-        Verdict::Stale => Some(Usability::StaleWhileRevalidate),
+        Verdict::Valid => Some(entry),
+        Verdict::Stale { since } => {
+            let since = UNIX_EPOCH + Duration::from_secs(since);
+            let fresh_until = entry.freshness.fresh_until.min(since);
+            let freshness = Freshness { fresh_until, ..entry.freshness };
+            Some(Arc::new(Entry { freshness, ..Entry::clone(&entry) }))
+        }
         Verdict::Gone => None,
     }
 }

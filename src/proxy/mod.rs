@@ -29,7 +29,7 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::{ErrorType, Result};
 
-use crate::api::ControlPlane;
+use crate::api::{Control, Purger};
 use crate::cache;
 use crate::cache::{Flights, Generations, Store};
 use crate::failure::{Code, Failure};
@@ -65,7 +65,11 @@ pub struct Edge {
     /// An object with more bytes is never kept.
     pub max_object_bytes: u64,
     /// Answers what is below `/api/`.
-    pub control_plane: ControlPlane,
+    pub control: Control,
+    /// Purges for whoever sends `PURGE`.
+    pub purger: Purger,
+    /// Who may send it.
+    pub purge: PurgeConfig,
     /// Hands out originals.
     pub origin: Arc<dyn Origin>,
     /// Makes variants.

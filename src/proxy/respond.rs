@@ -98,14 +98,14 @@ pub(super) async fn send(
 }
 
 /// A head alone. The end of the stream must be told on HTTP/2, and is known on HTTP/1.1.
-async fn head_only(session: &mut ServerSession, answer: ResponseHeader) -> Result<()> {
+pub(super) async fn head_only(session: &mut ServerSession, answer: ResponseHeader) -> Result<()> {
     session.write_response_header(Box::new(answer)).await?;
     session.write_response_body(Bytes::new(), true).await
 }
 
 /// A head before a body. Without a length, HTTP/1.1 needs chunks and HTTP/1.0 the end of the connection;
 /// HTTP/2 has its own framing, and Pingora drops ours there.
-pub(super) async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> Result<()> {
+async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> Result<()> {
     if !answer.headers.contains_key(CONTENT_LENGTH) {
         match session.req_header().version {
             Version::HTTP_10 => session.set_keepalive(None),

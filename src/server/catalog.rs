@@ -29,9 +29,7 @@ pub(super) struct Known {
 
 /// Opens the catalogue, makes the first keys if there are none, and reads all of keys and purges:
 /// nothing listens before, so nothing purged is ever given out.
-///
-/// The catalogue stays open for the control plane.
-pub(super) fn prepare(config: &Config) -> Result<(Known, Catalog, Option<Welcome>), Error> {
+pub(super) fn prepare(config: &Config) -> Result<(Known, Option<Welcome>), Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("a thread"))?;
     runtime.block_on(async {
@@ -40,7 +38,8 @@ pub(super) fn prepare(config: &Config) -> Result<(Known, Catalog, Option<Welcome
         let ring = Arc::new(ArcSwap::from_pointee(catalog.key_ring().await?));
         let generations = Arc::new(ArcSwap::from_pointee(Generations::default()));
         follow_purges(&catalog, &generations).await?;
-        Ok((Known { ring, generations }, catalog, welcome))
+        catalog.close().await;
+        Ok((Known { ring, generations }, welcome))
     })
 }
 

@@ -24,7 +24,7 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::background::background_service;
 use pingora::services::listening;
 
-use crate::api::{Admin, ControlPlane, Public, admin_routes};
+use crate::api::{Admin, Control, Public, Purger, admin_routes};
 use crate::cache::{Disk, DiskOptions, Flights, Memory, Policy, Store};
 use crate::config::Config;
 use crate::metadata;
@@ -80,8 +80,8 @@ pub fn run(config: &Config, upgrade: bool) -> Result<(), Error> {
     start_log(&config.log);
     config.data.prepare().map_err(system("data.dir"))?;
     let run_dir = run_dir(&config.data.dir)?;
-    let (known, catalog, welcome) = catalog::prepare(config)?;
-    let parts = Parts::new(config, known, catalog)?;
+    let (known, welcome) = catalog::prepare(config)?;
+    let parts = Parts::new(config, known)?;
     let upgrade_socket = run_dir.join("upgrade.sock");
     let mut inherited = if upgrade { Inherited::receive(&upgrade_socket)? } else { Inherited::default() };
     let public = inherited.open(config.server.listen)?;
@@ -108,7 +108,7 @@ struct Parts {
     store: Arc<Store>,
     flights: Arc<Flights>,
     known: catalog::Known,
-    catalog: Catalog,
+    purger: Purger,
     metrics: Arc<Metrics>,
 }
 
@@ -119,18 +119,22 @@ struct Sockets {
 }
 
 impl Parts {
-    fn new(config: &Config, known: catalog::Known, catalog: Catalog) -> Result<Self, Error> {
+    fn new(config: &Config, known: catalog::Known) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new()?);
         let origin = origin::counted(origin::open(&config.origin, &config.data.dir)?, Arc::clone(&metrics));
         let renderer = Renderer::new(Arc::clone(&origin), &config.render, &config.image)
             .map_err(system("render threads"))?;
+        let purger = Purger {
+            catalog: Catalog::reopen(&config.catalog, &config.data.dir)?,
+            generations: Arc::clone(&known.generations),
+        };
         Ok(Self {
             origin,
             renderer: Arc::new(renderer),
             store: Arc::new(store(config)),
             flights: Arc::default(),
             known,
-            catalog,
+            purger,
             metrics,
         })
     }
@@ -195,11 +199,9 @@ impl Parts {
             },
             store: self.store,
             generations: Arc::clone(&self.known.generations),
-            control_plane: ControlPlane::new(Public {
-                keys: self.known.ring,
-                catalog: self.catalog,
-                generations: self.known.generations,
-            }),
+            control: Control::new(Public { keys: Arc::clone(&self.known.ring), purger: self.purger.clone() }),
+            purger: self.purger,
+            purge: config.purge.clone(),
             flights: self.flights,
             max_object_bytes: config.cache.max_object.as_u64(),
             origin: self.origin,

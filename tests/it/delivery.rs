@@ -337,7 +337,7 @@ async fn timings_belong_to_misses_and_age_to_hits() {
 
 #[tokio::test]
 async fn an_entity_tag_survives_a_new_render() {
-    let edge = edge(&[("cache.memory", "0")]);
+    let edge = edge(&[("cache.memory", "0"), ("cache.disk", "0")]);
     let target = "/media/photo.jpg?resize=32,&format=png";
     let (first, second) = (edge.get(target).await, edge.get(target).await);
     assert_eq!(edge.renders().await, 2, "nothing is kept");
@@ -371,7 +371,7 @@ async fn rfc9110_13_conditions_give_304_from_the_cache() {
                 assert!(reply.header("cache-status").starts_with("kinora; hit"), "{reply:?}");
             }
         }
-        let cold = self::edge(&[("cache.memory", "0")]);
+        let cold = self::edge(&[("cache.memory", "0"), ("cache.disk", "0")]);
         for key in ["photo.jpg", "a/note.txt"] {
             let changed = std::fs::metadata(edge.bucket().join(key)).and_then(|of| of.modified());
             let copy = std::fs::File::options().append(true).open(cold.bucket().join(key)).expect("there");

@@ -214,6 +214,7 @@ async fn it_is_not_ready_when_the_web_origin_is_gone_and_says_whose_fault_it_is(
         ("origin.http.base_url", &url),
         ("origin.retries", "0"),
         ("cache.memory", "0"),
+        ("cache.disk", "0"),
     ]);
     assert_eq!(edge.admin("/readyz").await.status, 200);
     assert_eq!(edge.get("/media/a.txt").await.status, 200);
