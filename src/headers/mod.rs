@@ -8,5 +8,6 @@ pub mod conditional;
 pub mod content_disposition;
 mod list;
 pub mod range;
+mod structured;
 
 pub use accept::FormatClass;
