@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod coalescing;
+mod conformance;
 mod delivery;
 mod docs;
 mod faults;

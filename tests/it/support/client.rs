@@ -93,6 +93,14 @@ impl Connection {
         reply
     }
 
+    /// The next answer to a GET, `None` when the connection ends before it.
+    pub(crate) async fn next(&mut self) -> Option<Reply> {
+        if self.read.is_empty() && !self.more().await {
+            return None;
+        }
+        Some(self.reply("GET").await)
+    }
+
     /// The head of an answer alone.
     pub(crate) async fn head(&mut self) -> Reply {
         let end = loop {

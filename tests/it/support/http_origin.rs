@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Hold(oneshot::Receiver<()>),
     /// So many bytes of the body, the others when the sender is dropped.
     HoldAfter(usize, oneshot::Receiver<()>),
+    /// So many bytes of the body, and when the sender is dropped the end of the connection.
+    HoldThenCut(usize, oneshot::Receiver<()>),
     /// This status with this body.
     Status(u16, &'static str),
     /// The body breaks off after so many bytes.
@@ -50,6 +52,28 @@ pub(crate) enum Fault {
     Redirect(String),
 }
 
+/// An answer whose headers and body the test wrote; the length and a date are added. With the status 200
+/// it heeds `If-None-Match` and `If-Modified-Since` by its own validators.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+/// What is answered for one object.
+#[derive(Default)]
+struct Script {
+    current: Option<Answer>,
+    turns: VecDeque<Turn>,
+}
+
+/// What one request for an object meets.
+enum Turn {
+    Says(Answer),
+    Meets(Fault),
+}
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -69,7 +93,72 @@ struct State {
     objects: HashMap<String, Bytes>,
     headers: Vec<(&'static str, &'static str)>,
     faults: VecDeque<Fault>,
+    scripts: HashMap<String, Script>,
     seen: Vec<Seen>,
+}
+
+impl State {
+    /// What this request meets: the object, the answer that was written for it, the fault.
+    fn next(&mut self, path: &str) -> (Option<Bytes>, Option<Answer>, Option<Fault>) {
+        match self.scripts.get_mut(path) {
+            Some(script) => {
+                let fault = script.next();
+                (None, script.current.clone(), fault)
+            }
+            None => (self.objects.get(path).cloned(), None, self.faults.pop_front()),
+        }
+    }
+}
+
+impl Script {
+    /// Goes on to the next answer, which stays until there is another, or to a fault that stands before it.
+    fn next(&mut self) -> Option<Fault> {
+        let turn = self.turns.pop_front();
+        match turn {
+            Some(Turn::Says(answer)) => self.current = Some(answer),
+            // After the wait comes what was to come.
+            Some(Turn::Meets(fault @ Fault::Hold(_))) => {
+                self.next();
+                return Some(fault);
+            }
+            Some(Turn::Meets(fault)) => return Some(fault),
+            None => {}
+        }
+        None
+    }
+}
+
+impl Answer {
+    /// The last modification is [`LAST_MODIFIED`] only where the headers say so.
+    pub(crate) fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { status, headers: headers.collect(), body: Bytes::copy_from_slice(body) }
+    }
+
+    fn response(&self, seen: &Seen) -> Response<Body> {
+        let own = |name: &str| {
+            self.headers
+                .iter()
+                .find(|(own, _)| own.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.as_str())
+        };
+        let asked = |name: HeaderName| seen.headers.get(name).and_then(|value| value.to_str().ok());
+        let is_known = match asked(header::IF_NONE_MATCH) {
+            Some(list) => own("etag").is_some_and(|etag| list.contains(etag)),
+            None => asked(header::IF_MODIFIED_SINCE)
+                .is_some_and(|date| own("last-modified").is_some_and(|own| own == date)),
+        };
+        let is_known = is_known && self.status == 200;
+        let mut head = Response::builder().status(if is_known { 304 } else { self.status });
+        for (name, value) in &self.headers {
+            head = head.header(name, value);
+        }
+        if is_known || self.status == 304 {
+            return head.body(Body::empty()).expect("a response");
+        }
+        let body = if seen.method == Method::HEAD { Bytes::new() } else { self.body.clone() };
+        head.header(header::CONTENT_LENGTH, self.body.len()).body(Body::from(body)).expect("a response")
+    }
 }
 
 impl HttpOrigin {
@@ -99,6 +188,16 @@ impl HttpOrigin {
         self.lock().faults.push_back(fault);
     }
 
+    /// The next request for `/key` gets this answer. The last one that was written is repeated.
+    pub(crate) fn says(&self, key: &str, answer: Answer) {
+        self.lock().scripts.entry(format!("/{key}")).or_default().turns.push_back(Turn::Says(answer));
+    }
+
+    /// The next request for `/key`, whose answers are written, meets a fault; no other request does.
+    pub(crate) fn fails(&self, key: &str, fault: Fault) {
+        self.lock().scripts.entry(format!("/{key}")).or_default().turns.push_back(Turn::Meets(fault));
+    }
+
     /// Every request so far.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.lock().seen.clone()
@@ -113,10 +212,11 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Reply {
     let (parts, _) = request.into_parts();
     let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
     let seen = Seen { method: parts.method, path, headers: parts.headers };
-    let (object, more, mut fault) = {
+    let (object, written, more, mut fault) = {
         let mut state = state.lock().expect("no panic");
         state.seen.push(seen.clone());
-        (state.objects.get(&seen.path).cloned(), state.headers.clone(), state.faults.pop_front())
+        let (object, written, fault) = state.next(&seen.path);
+        (object, written, state.headers.clone(), fault)
     };
     let status = |status: u16| Response::builder().status(status);
     match fault.take() {
@@ -127,6 +227,9 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Reply {
         }
         Some(Fault::Hold(gate)) => drop(gate.await),
         other => fault = other,
+    }
+    if let Some(written) = written {
+        return Some(written.response(&seen));
     }
     match object {
         Some(object) => {
@@ -190,6 +293,13 @@ fn object_answer(object: &Bytes, seen: &Seen, fault: Option<Fault>) -> Response<
             Body::from_stream(first.chain(stream::once(async move {
                 let _ = gate.await;
                 Ok(bytes)
+            })))
+        }
+        Some(Fault::HoldThenCut(length, gate)) => {
+            let first = stream::iter([Ok(bytes.split_to(length))]);
+            Body::from_stream(first.chain(stream::once(async move {
+                let _ = gate.await;
+                Err(std::io::Error::other("cut on purpose"))
             })))
         }
         Some(Fault::Headers(more)) => {
