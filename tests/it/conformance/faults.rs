@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::conformance::{Cache, FIRST, is_hit};
+use crate::conformance::{Cache, FIRST, is_hit, none};
 use crate::support::client::{Connection, Reply};
 use crate::support::edge::{Edge, eventually};
 use crate::support::http_origin::{Answer, Fault, HttpOrigin};
@@ -295,10 +295,11 @@ async fn rfc9112_what_can_be_read_in_two_ways_is_refused_and_nobody_else_notices
     let mut bystander = edge.connect().await;
     bystander.ask("GET", "/media/o.bin", &[]).await;
     assert_eq!(bystander.head().await.status, 200);
+    let mut wrong = Vec::new();
     for (head, status) in [
         ("GET /media/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
         ("GET /media/x HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "400"),
-        ("GET /media/x HTTP/1.1\r\nHost: a, b\r\n\r\n", "4"),
+        ("GET /media/x HTTP/1.1\r\nHost: a, b\r\nConnection: close\r\n\r\n", "400"),
         ("GET /media/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "4"),
         ("GET /media/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\nab", "4"),
         ("GET /media/x HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", "4"),
@@ -310,10 +311,14 @@ async fn rfc9112_what_can_be_read_in_two_ways_is_refused_and_nobody_else_notices
         ("GET http://b/media/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "4"),
         ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
     ] {
-        let said = said(&edge, head.as_bytes()).await;
-        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {said}");
-        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "one answer at most: {head}: {said}");
+        let said = timeout(PROMPTLY, said(&edge, head.as_bytes())).await.unwrap_or("no end".to_owned());
+        // Closed without a word is an answer, too.
+        let is_refused = said.is_empty() || said.starts_with(&format!("HTTP/1.1 {status}"));
+        if !is_refused || said.matches("HTTP/1.1 ").count() > 1 {
+            wrong.push(format!("{head}: {said}"));
+        }
     }
+    none(&wrong, "one answer at most, and a refusal");
     drop(open);
     let (body, whole) = bystander.exactly(LARGE).await;
     assert!(whole && body == object, "{} bytes", body.len());
