@@ -265,7 +265,7 @@ fn object_answer(object: &Bytes, seen: &Seen, fault: Option<Fault>) -> Response<
     }
     let range = asked(header::RANGE).filter(|_| !matches!(fault, Some(Fault::IgnoreRange)));
     let length = object.len();
-    let (head, mut bytes) = match range.map(|text| part(text, length)) {
+    let (head, bytes) = match range.map(|text| part(text, length)) {
         None => (head, object.clone()),
         Some(None) => {
             let head = head.status(416).header(header::CONTENT_RANGE, format!("bytes */{length}"));
@@ -283,34 +283,36 @@ fn object_answer(object: &Bytes, seen: &Seen, fault: Option<Fault>) -> Response<
         Some(Fault::Chunked | Fault::ChunkedCut(_)) => head,
         _ => head.header(header::CONTENT_LENGTH, announced),
     };
-    let body = match fault {
-        _ if seen.method == Method::HEAD => Body::empty(),
+    if let Some(Fault::Headers(more)) = &fault {
+        for (name, value) in *more {
+            head = head.header(*name, *value);
+        }
+    }
+    let body = if seen.method == Method::HEAD { Body::empty() } else { body(bytes, fault) };
+    head.body(body).expect("a response")
+}
+
+/// The bytes as the fault has them.
+fn body(mut bytes: Bytes, fault: Option<Fault>) -> Body {
+    match fault {
         Some(Fault::Chunked) => Body::from_stream(stream::iter([Ok::<_, std::io::Error>(bytes)])),
         Some(Fault::Cut(length) | Fault::ChunkedCut(length)) => broken(bytes.split_to(length)),
         Some(Fault::Longer) => broken(bytes),
-        Some(Fault::HoldAfter(length, gate)) => {
-            let first = stream::iter([Ok::<_, std::io::Error>(bytes.split_to(length))]);
-            Body::from_stream(first.chain(stream::once(async move {
-                let _ = gate.await;
-                Ok(bytes)
-            })))
-        }
+        Some(Fault::HoldAfter(length, gate)) => held(bytes.split_to(length), gate, Ok(bytes)),
         Some(Fault::HoldThenCut(length, gate)) => {
-            let first = stream::iter([Ok(bytes.split_to(length))]);
-            Body::from_stream(first.chain(stream::once(async move {
-                let _ = gate.await;
-                Err(std::io::Error::other("cut on purpose"))
-            })))
-        }
-        Some(Fault::Headers(more)) => {
-            for (name, value) in more {
-                head = head.header(*name, *value);
-            }
-            Body::from(bytes)
+            held(bytes.split_to(length), gate, Err(std::io::Error::other("cut on purpose")))
         }
         _ => Body::from(bytes),
-    };
-    head.body(body).expect("a response")
+    }
+}
+
+/// These bytes, and the rest when the gate opens.
+fn held(first: Bytes, gate: oneshot::Receiver<()>, rest: std::io::Result<Bytes>) -> Body {
+    let rest = stream::once(async move {
+        let _ = gate.await;
+        rest
+    });
+    Body::from_stream(stream::iter([Ok(first)]).chain(rest))
 }
 
 /// These bytes, then the end of the connection.
