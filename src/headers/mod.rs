@@ -6,6 +6,7 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
 pub mod content_disposition;
+pub mod freshness;
 mod list;
 pub mod range;
 mod structured;

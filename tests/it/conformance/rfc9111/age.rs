@@ -38,7 +38,8 @@ async fn rfc9111_5_1_our_age_continues_the_origins() {
         assert!((300..300 + SLACK).contains(&age), "{what}: {reply:?}");
     }
     let ttl: i64 = status_parameter(&second, "ttl").and_then(|ttl| ttl.parse().ok()).expect("seconds");
-    assert_eq!(ttl + seconds(&second, "age"), 600, "what is left is what is not used up");
+    let life = ttl + seconds(&second, "age");
+    assert!((599..=600).contains(&life), "what is left is what is not used up, rounded: {second:?}");
 }
 
 #[tokio::test]
