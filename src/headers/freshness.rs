@@ -97,11 +97,19 @@ mod tests {
     fn rfc9111_5_3_expires_counts_from_date() {
         let life = |lines: &[(HeaderName, &str)], now| lifetime_by_expires(&headers(lines), at(now));
         assert_eq!(life(&[(DATE, NOON)], NOON), None);
-        assert_eq!(life(&[(DATE, NOON), (EXPIRES, HALF_PAST)], HALF_PAST), Some(1800), "whatever our clock says");
+        assert_eq!(
+            life(&[(DATE, NOON), (EXPIRES, HALF_PAST)], HALF_PAST),
+            Some(1800),
+            "whatever our clock says"
+        );
         assert_eq!(life(&[(EXPIRES, HALF_PAST)], NOON), Some(1800), "without a date, from now");
         assert_eq!(life(&[(DATE, HALF_PAST), (EXPIRES, NOON)], NOON), Some(0));
         for invalid in ["0", "", "never", "1800"] {
-            assert_eq!(life(&[(DATE, NOON), (EXPIRES, invalid)], NOON), Some(0), "{invalid:?} is in the past");
+            assert_eq!(
+                life(&[(DATE, NOON), (EXPIRES, invalid)], NOON),
+                Some(0),
+                "{invalid:?} is in the past"
+            );
         }
     }
 }
