@@ -5,11 +5,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, SET_COOKIE, VARY};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, DATE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName};
 
 use crate::cache::entry::{Freshness, Head};
 use crate::headers::cache_control::Directives;
+use crate::headers::freshness::{age_on_arrival, lifetime_by_expires};
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
@@ -56,7 +57,7 @@ impl Policy {
             return None;
         }
         let life = match answer.status {
-            200 => self.life_of(&answer.headers)?,
+            200 => self.life_of(&answer.headers, now)?,
             404 | 410 | 413 | 415 | 422 => Life::plain(self.negative_ttl),
             status if status >= 500 => Life::plain(FAILURE_LIFE),
             _ => return None,
@@ -75,9 +76,11 @@ impl Policy {
     /// for now.
     pub fn renew(&self, stored: &Head, told: &HeaderMap, now: SystemTime) -> Freshness {
         let mut fresh = Head { status: stored.status, headers: stored.headers.clone() };
-        fresh.headers.remove(AGE);
-        if let Some(age) = told.get(AGE) {
-            fresh.headers.insert(AGE, age.clone());
+        for name in [AGE, DATE] {
+            fresh.headers.remove(&name);
+            if let Some(value) = told.get(&name) {
+                fresh.headers.insert(name, value.clone());
+            }
         }
         self.admit(&fresh, now).unwrap_or_else(|| Freshness::none(now))
     }
@@ -109,25 +112,29 @@ impl Policy {
     }
 
     /// `None` if the origin forbids to keep it.
-    fn life_of(&self, headers: &HeaderMap) -> Option<Life> {
-        let own = directives(headers, &CDN_CACHE_CONTROL).or_else(|| directives(headers, &CACHE_CONTROL));
-        let Some(own) = own else {
+    fn life_of(&self, headers: &HeaderMap, now: SystemTime) -> Option<Life> {
+        let targeted = targeted(headers);
+        // RFC 9213 section 2.2: beside a targeted field, `Expires` does not count either.
+        let expires = if targeted.is_some() { None } else { lifetime_by_expires(headers, now) };
+        let already = age_on_arrival(headers, now);
+        let Some(own) = targeted.or_else(|| directives(headers, &CACHE_CONTROL)) else {
             return Some(Life {
-                fresh: seconds(self.s_maxage),
-                already: age(headers),
+                fresh: expires.unwrap_or_else(|| seconds(self.s_maxage)),
+                already,
                 stale_while_revalidate: seconds(self.stale_while_revalidate),
                 stale_if_error: seconds(self.stale_if_error),
             });
         };
-        if own.is_no_store || own.is_private {
+        // Every status that comes here is understood, RFC 9111 section 5.2.2.3.
+        if (own.is_no_store && !own.is_must_understand) || own.is_private {
             return None;
         }
         let may_be_stale = !(own.is_must_revalidate || own.is_proxy_revalidate || own.is_no_cache);
-        let fresh = own.s_maxage.or(own.max_age).unwrap_or_else(|| seconds(self.s_maxage));
+        let fresh = own.s_maxage.or(own.max_age).or(expires).unwrap_or_else(|| seconds(self.s_maxage));
         let stale = |seconds: Option<u32>| if may_be_stale { seconds.unwrap_or(0) } else { 0 };
         Some(Life {
             fresh: if own.is_no_cache { 0 } else { fresh },
-            already: age(headers),
+            already,
             stale_while_revalidate: stale(own.stale_while_revalidate),
             stale_if_error: stale(own.stale_if_error),
         })
@@ -156,10 +163,8 @@ fn directives(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
     Some(Directives::parse(lines))
 }
 
-/// RFC 9111 section 5.1: the first member of the list counts, garbage is zero.
-fn age(headers: &HeaderMap) -> u32 {
-    let first = headers.get(AGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    first.split(',').next().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+fn targeted(headers: &HeaderMap) -> Option<Directives> {
+    Directives::parse_targeted(headers.get_all(CDN_CACHE_CONTROL).iter().map(http::HeaderValue::as_bytes))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{
     ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, RETRY_AFTER, TE, TRAILER, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
@@ -164,7 +164,10 @@ fn complete(edge: &Edge, question: &Question, result: Result<Answer, Failure>) -
     let is_versioned = question.variant.value().version.is_some();
     let control = edge.freshness.announce(&answer.head, is_versioned).to_string();
     let headers = &mut answer.head.headers;
-    headers.insert(CACHE_CONTROL, value(&control));
+    // What the origin says by `Expires` alone would be overruled.
+    if answer.head.status >= 400 || headers.contains_key(CACHE_CONTROL) || !headers.contains_key(EXPIRES) {
+        headers.insert(CACHE_CONTROL, value(&control));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_active(headers) {
         let sandbox = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
