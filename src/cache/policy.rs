@@ -58,7 +58,11 @@ impl Policy {
         }
         let life = match answer.status {
             200 => self.life_of(&answer.headers, now)?,
-            404 | 410 | 413 | 415 | 422 => Life::plain(self.negative_ttl),
+            404 | 410 | 413 | 415 | 422 => {
+                let at_most = seconds(self.negative_ttl);
+                let own = self.life_of(&answer.headers, now)?;
+                Life { fresh: own.fresh.min(at_most), ..Life::plain(Duration::ZERO) }
+            }
             status if status >= 500 => Life::plain(FAILURE_LIFE),
             _ => return None,
         };
@@ -90,8 +94,9 @@ impl Policy {
         let own = directives(&answer.headers, &CACHE_CONTROL);
         if answer.status >= 400 {
             let ttl = seconds(self.negative_ttl);
-            let is_private = own.is_some_and(|own| own.is_private);
-            return match answer.status >= 500 || ttl == 0 || is_private {
+            let is_private = own.as_ref().is_some_and(|own| own.is_private);
+            let is_kept = !own.is_some_and(|own| own.is_no_store || own.is_private);
+            return match answer.status >= 500 || ttl == 0 || !is_kept {
                 true => Directives { is_no_store: true, is_private, ..Directives::default() },
                 false => Directives { max_age: Some(ttl), ..Directives::default() },
             };

@@ -76,7 +76,9 @@ impl From<origin::Error> for Failure {
     fn from(error: origin::Error) -> Self {
         use origin::Error as E;
         let code = match &error {
-            E::NotFound => Code::NotFound,
+            E::NotFound(headers) => {
+                return Self { freshness: headers.clone(), ..Self::hidden(Code::NotFound, error) };
+            }
             E::Refused(_) => Code::OriginRefused,
             E::RangeOutside { length } => return Self::range_outside(*length),
             E::TimedOut(_) => Code::OriginTimeout,

@@ -6,7 +6,7 @@
 mod code;
 mod from;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 
 pub use code::{Blame, Code};
@@ -22,6 +22,8 @@ pub struct Failure {
     pub retry_after: Option<u32>,
     /// Length of the object whose range was not satisfiable, RFC 9110 section 15.5.17.
     pub object_bytes: Option<u64>,
+    /// What an origin says of how long its refusal holds, RFC 9111.
+    pub freshness: Box<HeaderMap>,
     /// The whole truth, for the log.
     pub cause: String,
 }
@@ -45,7 +47,14 @@ impl Failure {
     /// A failure with a detail that is also all there is to log.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { code, cause: detail.clone(), detail, retry_after: None, object_bytes: None }
+        Self {
+            code,
+            cause: detail.clone(),
+            detail,
+            retry_after: None,
+            object_bytes: None,
+            freshness: Box::default(),
+        }
     }
 
     /// A range lies outside an object of so many bytes.
@@ -57,7 +66,7 @@ impl Failure {
     /// A failure whose cause is not for strangers: they are told its title.
     pub fn hidden(code: Code, cause: impl ToString) -> Self {
         let detail = code.title().to_owned();
-        Self { code, detail, retry_after: None, object_bytes: None, cause: cause.to_string() }
+        Self { cause: cause.to_string(), ..Self::new(code, detail) }
     }
 
     /// The same, with the advice to come again.

@@ -134,7 +134,7 @@ pub struct ObjectInfo {
 pub enum Error {
     /// There is no such object (S3 and HTTP: 404, 410).
     #[error("no such object")]
-    NotFound,
+    NotFound(Box<HeaderMap>),
     /// The origin refuses us (401, 403); for a client that is a fault of the origin's set-up.
     #[error("the origin refused: {0}")]
     Refused(String),

@@ -159,8 +159,12 @@ impl Origin for Web {
             return Err(Error::RangeOutside { length });
         }
         if status.is_client_error() || status.is_server_error() {
+            let told = self.with_headers(ObjectInfo::default(), response.headers(), &ask.headers);
             self.fetcher.error_body(response).await;
-            return Err(fetch::failure(status, ""));
+            return Err(match fetch::failure(status, "") {
+                Error::NotFound(_) => Error::NotFound(Box::new(told.headers)),
+                other => other,
+            });
         }
         let headers = response.headers().clone();
         Ok(match self.fetcher.answer(response, ask)? {

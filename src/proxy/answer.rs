@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use crate::cache::{Entry, Head, ReadError};
 use crate::failure::{Code, Failure};
 use crate::headers::cache_status::{CacheStatus, Forward};
+use crate::headers::freshness::age_on_arrival;
 use crate::proxy::upstream;
 use crate::proxy::upstream::{Answer, Content};
 use crate::telemetry::Outcome;
@@ -20,6 +22,8 @@ pub(super) struct Found {
     pub(super) timing: Option<String>,
     /// Why the upstream failed, if this very request asked it.
     pub(super) failure: Option<Failure>,
+    /// Headers for this client alone, RFC 9111 sections 5.2.2.4 and 5.2.2.7.
+    pub(super) private: HeaderMap,
 }
 
 /// Where head and bytes come from.
@@ -33,6 +37,8 @@ pub(super) enum Source {
 /// An answer that is passed on as it comes.
 pub(super) struct Passing {
     head: Head,
+    /// Whole seconds that it was old when it came.
+    age: u64,
     content: Content,
     /// Bytes that have been taken from it.
     position: u64,
@@ -49,6 +55,8 @@ pub(super) enum How {
     Stale,
     /// Asked for, and now stored; the upstream's status.
     Miss { status: u16 },
+    /// Stored but stale, and good enough while the upstream fails, as its status says.
+    StandIn { status: u16 },
     /// Stored but stale, and replaced by what the upstream answered.
     Replaced { status: u16 },
     /// Stored, and good again: the upstream said 304.
@@ -63,19 +71,22 @@ pub(super) enum How {
 
 impl Found {
     pub(super) fn new(source: Source, how: How) -> Self {
-        Self { source, how, timing: None, failure: None }
+        Self { source, how, timing: None, failure: None, private: HeaderMap::new() }
     }
 
     /// With what the upstream told along with it.
     pub(super) fn told(source: Source, how: How, answer: Answer) -> Self {
-        Self { source, how, timing: answer.timing, failure: answer.failure }
+        let Answer { timing, failure, private, .. } = answer;
+        Self { source, how, timing, failure, private }
     }
 
     /// An answer for one client.
     pub(super) fn passing(answer: Answer, how: How) -> Self {
         let (rest, content) = answer.split();
-        let passing = Passing { head: rest.head, content, position: 0, left: Bytes::new() };
-        Self { source: Source::Passing(passing), how, timing: rest.timing, failure: rest.failure }
+        let age = age_on_arrival(&rest.head.headers, SystemTime::now()).into();
+        let passing = Passing { head: rest.head, age, content, position: 0, left: Bytes::new() };
+        let Answer { timing, failure, private, .. } = rest;
+        Self { source: Source::Passing(passing), how, timing, failure, private }
     }
 
     /// The task that should have brought it is gone, which only a bug can cause.
@@ -83,7 +94,7 @@ impl Found {
         let failure = Failure::hidden(Code::Internal, "the fetch ended without an answer");
         let (head, status) = (upstream::failed(&failure), failure.code.status());
         let body = Content::Whole(failure.body().into());
-        let answer = Answer { head, body, timing: None, failure: Some(failure) };
+        let answer = Answer { failure: Some(failure), ..Answer::new(head, body) };
         Self::passing(answer, How::Passed { status })
     }
 }
@@ -96,12 +107,15 @@ impl Source {
         }
     }
 
-    /// Whole seconds since the origin made it; `None` for what has just come from there.
+    /// Whole seconds since the origin made it; `None` for what has been made just now.
     pub(super) fn age(&self, how: How, now: SystemTime) -> Option<u64> {
-        match (self, how) {
-            (Self::Stored(_), How::Miss { .. } | How::Replaced { .. }) | (Self::Passing(_), _) => None,
-            (Self::Stored(entry), _) => Some(entry.freshness.age(now)),
-        }
+        let is_new = matches!(how, How::Miss { .. } | How::Replaced { .. });
+        let age = match self {
+            Self::Stored(entry) => entry.freshness.age(now),
+            Self::Passing(passing) => passing.age,
+        };
+        let is_stored = matches!(self, Self::Stored(_)) && !is_new;
+        (is_stored || age > 0).then_some(age)
     }
 
     /// Whole seconds for which it is fresh.
@@ -158,7 +172,7 @@ impl How {
     pub(super) fn outcome(self) -> Outcome {
         match self {
             Self::Hit => Outcome::Hit,
-            Self::Stale => Outcome::Stale,
+            Self::Stale | Self::StandIn { .. } => Outcome::Stale,
             Self::Miss { .. } | Self::Replaced { .. } | Self::Passed { .. } => Outcome::Miss,
             Self::Revalidated => Outcome::Revalidated,
             Self::Collapsed => Outcome::Collapsed,
@@ -171,6 +185,7 @@ impl How {
         let status = match self {
             Self::Hit | Self::Stale => CacheStatus::hit(),
             Self::Miss { status } => CacheStatus::forwarded(Forward::Miss).status(status).stored(),
+            Self::StandIn { status } => CacheStatus::forwarded(Forward::Stale).status(status),
             Self::Replaced { status } => CacheStatus::forwarded(Forward::Stale).status(status).stored(),
             Self::Revalidated => CacheStatus::forwarded(Forward::Stale).status(304),
             Self::Collapsed => CacheStatus::forwarded(Forward::Miss).collapsed(),
@@ -196,7 +211,7 @@ mod tests {
         let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let head = Head { status: 200, headers: HeaderMap::new() };
         let content = Content::Stream(Box::pin(stream::iter(pieces)));
-        Passing { head, content, position: 0, left: Bytes::new() }
+        Passing { head, age: 0, content, position: 0, left: Bytes::new() }
     }
 
     proptest! {

@@ -28,6 +28,14 @@ pub(super) struct Slot {
     pub(super) key: Key,
 }
 
+impl Slot {
+    /// Where a failure to bring the answer is remembered for a moment: beside it, because a failure never
+    /// takes the place of what is stored.
+    pub(super) fn of_failure(self) -> Key {
+        self.key.within(&[b"failure"])
+    }
+}
+
 /// A flight that was lost without a word is begun anew so often.
 const TRIES: usize = 2;
 
@@ -157,7 +165,7 @@ impl Flying {
                 let held_until = hold(began.elapsed()).map(|hold| now + hold);
                 let entry = Arc::new(Entry { held_until, ..Entry::clone(stale) });
                 self.hold(&entry);
-                Some((entry, How::Stale))
+                Some((entry, How::StandIn { status }))
             } else {
                 None
             };
@@ -229,6 +237,9 @@ impl Flying {
     }
 
     fn each_key(&self, entry: &Entry, mut keep: impl FnMut(Key)) {
+        if entry.head.status >= 500 {
+            return keep(self.slot.of_failure());
+        }
         if let Some(key) = entry.selection.key(&self.slot.base) {
             keep(key);
         }

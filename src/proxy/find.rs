@@ -25,11 +25,19 @@ pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap
     let (slot, stored) = stored(edge, admitted.cache_key, sent).await;
     let now = SystemTime::now();
     let left = stored.and_then(|entry| left_by_purges(edge, admitted, entry));
-    let Some(entry) = left else { return fetch::bring(edge, slot, question(), None).await };
+    let Some(entry) = left else {
+        return match failure(edge, admitted, slot, now) {
+            Some(failure) => Found::new(Source::Stored(failure), How::Hit),
+            None => fetch::bring(edge, slot, question(), None).await,
+        };
+    };
     let is_held = entry.held_until.is_some_and(|until| now < until);
     match entry.freshness.usability(now) {
         Usability::Fresh => Found::new(Source::Stored(entry), How::Hit),
-        Usability::Expired if !is_held => fetch::bring(edge, slot, question(), Some(entry)).await,
+        Usability::Expired if !is_held => match failure(edge, admitted, slot, now) {
+            Some(failure) => Found::new(Source::Stored(failure), How::Hit),
+            None => fetch::bring(edge, slot, question(), Some(entry)).await,
+        },
         Usability::StaleWhileRevalidate | Usability::Expired => {
             if !is_held {
                 fetch::refresh(edge, slot, question(), Arc::clone(&entry));
@@ -37,6 +45,12 @@ pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap
             Found::new(Source::Stored(entry), How::Stale)
         }
     }
+}
+
+/// The failure to bring the answer, if that was a moment ago.
+fn failure(edge: &Edge, admitted: &Admitted, slot: Slot, now: SystemTime) -> Option<Arc<Entry>> {
+    let failure = left_by_purges(edge, admitted, edge.store.memory().get(&slot.of_failure())?)?;
+    (failure.freshness.usability(now) == Usability::Fresh).then_some(failure)
 }
 
 /// What purges have left of a stored answer.

@@ -235,7 +235,11 @@ fn check(request: &httparse::Request<'_, '_>) -> Result<(), Failure> {
     }
     let mut hosts = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
     let (host, second) = (hosts.next(), hosts.next());
-    if second.is_some() || (host.is_none() && request.version == Some(1)) {
+    let is_host = |value: &[u8]| value.is_empty() || http::uri::Authority::try_from(value).is_ok();
+    if second.is_some()
+        || (host.is_none() && request.version == Some(1))
+        || host.is_some_and(|host| !is_host(host.value))
+    {
         return Err(Failure::new(Code::BadRequest, "one Host header is needed"));
     }
     if target.starts_with('/') || target == "*" {

@@ -50,7 +50,7 @@ pub(super) async fn send(
         ctx.note(&failure);
     }
     let asked = session.req_header();
-    let (mut answer, cut) = match whole_or_part(&asked.headers, &found)? {
+    let (mut answer, cut) = match whole_or_part(&asked.method, &asked.headers, &found)? {
         Ok(chosen) => chosen,
         Err(refused) => {
             let failure = Failure::range_outside(refused.length);
@@ -116,10 +116,14 @@ async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> 
 }
 
 /// The stored head and what part of the body goes with it: RFC 9110 sections 13.2.2 and 14.2.
-fn whole_or_part(asked: &HeaderMap, found: &Found) -> Result<Result<(ResponseHeader, Cut), Unsatisfiable>> {
+fn whole_or_part(
+    method: &Method,
+    asked: &HeaderMap,
+    found: &Found,
+) -> Result<Result<(ResponseHeader, Cut), Unsatisfiable>> {
     let head = found.source.head();
     let mut answer = ResponseHeader::build_no_case(head.status, Some(head.headers.len() + 8))?;
-    for (name, value) in &head.headers {
+    for (name, value) in head.headers.iter().chain(&found.private) {
         answer.append_header(name, value)?;
     }
     let length = content_length(&head.headers);
@@ -142,7 +146,8 @@ fn whole_or_part(asked: &HeaderMap, found: &Found) -> Result<Result<(ResponseHea
     }
     let Some(length) = length else { return Ok(Ok((answer, whole))) };
     answer.insert_header(ACCEPT_RANGES, "bytes")?;
-    let range = asked.get(RANGE).and_then(|range| Range::parse(range.as_bytes()));
+    let range =
+        asked.get(RANGE).filter(|_| method == Method::GET).and_then(|range| Range::parse(range.as_bytes()));
     let holds = asked.get(IF_RANGE).is_none_or(|tag| validators.meets_if_range(tag.as_bytes()));
     let Some(range) = range.filter(|_| holds) else { return Ok(Ok((answer, whole))) };
     let content_type = answer.headers.get(CONTENT_TYPE).cloned();
@@ -175,7 +180,8 @@ fn describe(
     if let Some(age) = found.source.age(found.how, now) {
         answer.insert_header(AGE, age)?;
     }
-    answer.insert_header("Cache-Status", found.how.status(found.source.ttl(now)).to_string())?;
+    // RFC 9211 section 2: those behind us come first.
+    answer.append_header("Cache-Status", found.how.status(found.source.ttl(now)).to_string())?;
     edge.cors.apply(asked, answer)
 }
 

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cache::{Head, ReadError};
 use crate::failure::{ERROR, Failure, PROBLEM_TYPE};
+use crate::headers::cache_control::Directives;
 use crate::headers::range::Unsatisfiable;
 use crate::origin;
 use crate::origin::{Ask, ByteRange, ObjectInfo, ObjectKey, media_type};
@@ -76,6 +77,8 @@ pub(super) struct Answer {
     pub(super) timing: Option<String>,
     /// Why it is a failure, for the log alone.
     pub(super) failure: Option<Failure>,
+    /// Headers that are for the first client alone and never stored.
+    pub(super) private: HeaderMap,
 }
 
 /// The bytes of an answer.
@@ -85,10 +88,16 @@ pub(super) enum Content {
 }
 
 impl Answer {
+    /// An answer with nothing else to say.
+    pub(super) fn new(head: Head, body: Content) -> Self {
+        Self { head, body, timing: None, failure: None, private: HeaderMap::new() }
+    }
+
     /// The body apart from all the rest.
-    pub(super) fn split(self) -> (Self, Content) {
-        let Self { head, body, timing, failure } = self;
-        (Self { head, body: Content::Whole(Bytes::new()), timing, failure }, body)
+    pub(super) fn split(mut self) -> (Self, Content) {
+        let nothing = Content::Whole(Bytes::new());
+        let body = std::mem::replace(&mut self.body, nothing);
+        (self, body)
     }
 }
 
@@ -158,6 +167,7 @@ fn complete(edge: &Edge, question: &Question, result: Result<Answer, Failure>) -
     for name in HOP_BY_HOP.iter().chain(&connection_named(headers)) {
         headers.remove(name);
     }
+    answer.private = take_restricted(headers);
     if answer.head.status == 304 {
         return answer;
     }
@@ -174,6 +184,22 @@ fn complete(edge: &Edge, question: &Question, result: Result<Answer, Failure>) -
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(sandbox));
     }
     answer
+}
+
+/// Takes the headers out that must not be stored: those that the origin's `Cache-Control` names.
+fn take_restricted(headers: &mut HeaderMap) -> HeaderMap {
+    let lines = headers.get_all(CACHE_CONTROL).iter().map(HeaderValue::as_bytes);
+    let directives = Directives::parse(lines);
+    let mut taken = HeaderMap::new();
+    for name in directives.restricted_fields() {
+        if let http::header::Entry::Occupied(entry) = headers.entry(name) {
+            let (name, values) = entry.remove_entry_mult();
+            for value in values {
+                taken.append(name.clone(), value);
+            }
+        }
+    }
+    taken
 }
 
 async fn picture(edge: &Edge, question: &Question, stored: &Validators) -> Result<Answer, Failure> {
@@ -221,7 +247,7 @@ async fn fetch(edge: &Edge, key: &ObjectKey, ask: &Ask) -> Result<Answer, Failur
         }
         (_, None) => {}
     }
-    Ok(Answer { head, body: Content::Stream(object.body), timing: None, failure: None })
+    Ok(Answer::new(head, Content::Stream(object.body)))
 }
 
 fn rendered_answer(rendered: Rendered) -> Answer {
@@ -230,22 +256,23 @@ fn rendered_answer(rendered: Rendered) -> Answer {
     head.headers.insert(CONTENT_LENGTH, rendered.bytes.len().into());
     head.headers.insert(ETAG, value(&rendered.etag));
     let timing = Some(server_timing(&rendered.timings));
-    Answer { head, body: Content::Whole(rendered.bytes), timing, failure: None }
+    Answer { timing, ..Answer::new(head, Content::Whole(rendered.bytes)) }
 }
 
 fn not_modified(info: &ObjectInfo) -> Answer {
-    Answer { head: described(304, info), body: Content::Whole(Bytes::new()), timing: None, failure: None }
+    Answer::new(described(304, info), Content::Whole(Bytes::new()))
 }
 
-fn refusal(edge: &Edge, question: &Question, failure: Failure) -> Answer {
+fn refusal(edge: &Edge, question: &Question, mut failure: Failure) -> Answer {
     let mut head = failed(&failure);
+    head.headers.extend(std::mem::take(&mut *failure.freshness));
     // What one client is refused, another may get: RFC 9111 section 3.5.
     let told = |name: &HeaderName| question.headers.contains_key(name) && edge.origin.sees(name);
     if [AUTHORIZATION, COOKIE].iter().any(told) {
         head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
     let body = Content::Whole(failure.body().into());
-    Answer { head, body, timing: None, failure: Some(failure) }
+    Answer { failure: Some(failure), ..Answer::new(head, body) }
 }
 
 /// The head of a failure's answer; its body is [`Failure::body`].

@@ -52,7 +52,7 @@ impl Directory {
 
     async fn find(&self, key: &ObjectKey) -> Result<Found, Error> {
         if key.as_str().split('/').any(|segment| segment.starts_with('.')) {
-            return Err(Error::NotFound);
+            return Err(Error::NotFound(Box::default()));
         }
         let (root, key) = (self.root.clone(), key.clone());
         self.disk.access(move || Found::open(&root, key.as_str())).await
@@ -135,7 +135,7 @@ impl Found {
         let file = beneath::open(root, key).map_err(system_error)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(Error::NotFound);
+            return Err(Error::NotFound(Box::default()));
         }
         Ok(Self { file, stamp: Stamp::of(&metadata) })
     }
@@ -221,7 +221,7 @@ fn system_error(errno: Errno) -> Error {
         | Errno::LOOP
         | Errno::NAMETOOLONG
         | Errno::NXIO
-        | Errno::NODEV => Error::NotFound,
+        | Errno::NODEV => Error::NotFound(Box::default()),
         Errno::ACCESS | Errno::PERM => Error::Refused("no permission to read the file".to_owned()),
         other => Error::Io(other.into()),
     }

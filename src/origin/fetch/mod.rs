@@ -131,7 +131,7 @@ pub(super) fn head_info(response: &Response) -> Result<ObjectInfo, Error> {
 pub(super) fn failure(status: StatusCode, code: &str) -> Error {
     let said = format!("{} {code}", status.as_u16()).trim_end().to_owned();
     match status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Error::NotFound,
+        StatusCode::NOT_FOUND | StatusCode::GONE => Error::NotFound(Box::default()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Refused(said),
         StatusCode::PRECONDITION_FAILED => Error::Changed,
         _ => Error::BadAnswer(format!("status {said}")),

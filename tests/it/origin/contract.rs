@@ -76,9 +76,9 @@ async fn whole_objects(origin: &Arc<dyn Origin>, put: &dyn Fn(&str, &[u8])) {
 
     for missing in ["missing", "a/missing", "missing/a"] {
         let head = origin.head(&key(missing)).await;
-        assert!(matches!(head, Err(Error::NotFound)), "HEAD of {missing}: {head:?}");
+        assert!(matches!(head, Err(Error::NotFound(_))), "HEAD of {missing}: {head:?}");
         let get = origin.get(&key(missing), &Ask::default()).await.err();
-        assert!(matches!(get, Some(Error::NotFound)), "GET of {missing}: {get:?}");
+        assert!(matches!(get, Some(Error::NotFound(_))), "GET of {missing}: {get:?}");
     }
 }
 

@@ -56,9 +56,9 @@ async fn no_key_reaches_a_file_outside_or_one_that_is_none() {
     ];
     for name in names {
         let get = error(&origin, name, &Ask::default()).await;
-        assert!(matches!(get, Error::NotFound), "GET of {name}: {get:?}");
+        assert!(matches!(get, Error::NotFound(_)), "GET of {name}: {get:?}");
         let head = origin.head(&key(name)).await;
-        assert!(matches!(head, Err(Error::NotFound)), "HEAD of {name}: {head:?}");
+        assert!(matches!(head, Err(Error::NotFound(_))), "HEAD of {name}: {head:?}");
     }
     assert_eq!(read(&origin, "sub/link").await, b"inside", "a link that stays inside is followed");
 }

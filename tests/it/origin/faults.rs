@@ -102,7 +102,7 @@ async fn statuses_that_were_not_asked_for_are_errors() {
     }
     server.fault(Fault::Status(410, ""));
     let gone = error(&origin, "a", &Ask::default()).await;
-    assert!(matches!(gone, Error::NotFound), "410: {gone:?}");
+    assert!(matches!(gone, Error::NotFound(_)), "410: {gone:?}");
 }
 
 #[tokio::test]
