@@ -17,6 +17,10 @@ pub struct Config {
     pub disk: ByteSize,
     /// Answers that may wait to be written to the disk, 64 MiB; what comes beyond is not written.
     pub write_queue: ByteSize,
+    /// Originals with more bytes are kept in slices, 4 MiB.
+    pub slice_above: ByteSize,
+    /// Bytes of a slice, 1 MiB; 64 KiB to 16 MiB.
+    pub slice: ByteSize,
     /// Largest answer that is kept, 32 MiB; one that exceeds the budget is not kept either.
     pub max_object: ByteSize,
     /// How long a missing object is remembered as missing, 10 s; 0 for not at all.
@@ -25,8 +29,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// What is wrong with these values: nothing that their types would not have refused.
+    const LEAST_SLICE: ByteSize = ByteSize::kib(64);
+    const MOST_SLICE: ByteSize = ByteSize::mib(16);
+
+    /// What is wrong with these values.
     pub fn check(&self) -> Vec<Problem> {
-        Vec::new()
+        let remedy = format!("must lie between {} and {}", Self::LEAST_SLICE, Self::MOST_SLICE);
+        let is_fine = (Self::LEAST_SLICE..=Self::MOST_SLICE).contains(&self.slice);
+        if is_fine { Vec::new() } else { vec![Problem::new("cache.slice", self.slice, remedy)] }
     }
 }

@@ -67,6 +67,11 @@ impl Freshness {
         }
     }
 
+    /// Whether it may be used without a question.
+    pub fn is_fresh(&self, now: SystemTime) -> bool {
+        now < self.fresh_until
+    }
+
     /// What may be done with it now.
     pub fn usability(&self, now: SystemTime) -> Usability {
         match now.duration_since(self.fresh_until) {
@@ -110,6 +115,11 @@ pub enum Body {
     Filling(Arc<Fill>),
     /// On the disk, whole.
     Disk(Arc<DiskObject>),
+    /// In slices, each of which is an entry of its own.
+    Sliced {
+        /// Bytes of all slices.
+        length: u64,
+    },
 }
 
 impl Body {
@@ -119,6 +129,7 @@ impl Body {
             Self::Memory(segments) => segments.len() as u64,
             Self::Filling(fill) => fill.length(),
             Self::Disk(object) => object.len(),
+            Self::Sliced { length } => *length,
         }
     }
 
@@ -127,7 +138,8 @@ impl Body {
         self.len() == 0
     }
 
-    /// The next bytes from `position` on, not beyond `end`; waits for them. `None` at the end.
+    /// The next bytes from `position` on, not beyond `end`; waits for them. `None` at the end, and for what
+    /// is in slices.
     ///
     /// # Errors
     /// [`ReadError`] if they will not come.
@@ -138,7 +150,7 @@ impl Body {
             Self::Disk(object) if position < end.min(object.len()) => {
                 Ok(Some(object.read(position, end).await?))
             }
-            Self::Disk(_) => Ok(None),
+            Self::Disk(_) | Self::Sliced { .. } => Ok(None),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
@@ -25,6 +25,9 @@ pub struct Flight {
     /// The newest purge when it began.
     stamp: Stamp,
     landed: watch::Sender<Option<Landing>>,
+    /// Told of each who begins to wait.
+    joined: Notify,
+    has_ended: watch::Sender<bool>,
 }
 
 /// What came of a flight.
@@ -34,8 +37,21 @@ pub enum Landing {
     Shared(Arc<Entry>),
     /// An answer for none but the one who began the flight.
     Private,
+    /// No answer, and why.
+    Broken(Broken),
     /// None at all: the task that flew is gone.
     Lost,
+}
+
+/// Why a part of an object could not be brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// The origin has another version now.
+    Changed,
+    /// The origin does not give parts.
+    NoParts,
+    /// The origin failed.
+    Failed,
 }
 
 /// Whether a request is the first to ask.
@@ -54,7 +70,12 @@ impl Flights {
         if let Some(flight) = by_key.get(&key).filter(|flight| is_valid(flight.stamp)) {
             return Joined::Other(Arc::clone(flight));
         }
-        let flight = Arc::new(Flight { stamp: now, landed: watch::Sender::new(None) });
+        let flight = Arc::new(Flight {
+            stamp: now,
+            landed: watch::Sender::new(None),
+            joined: Notify::new(),
+            has_ended: watch::Sender::new(false),
+        });
         by_key.insert(key, Arc::clone(&flight));
         self.count.fetch_add(1, Ordering::Relaxed);
         Joined::First(Pilot { flights: Arc::clone(self), key, flight })
@@ -82,9 +103,16 @@ impl Flight {
         self.landed.borrow().is_some()
     }
 
+    /// Waits until the body is here, too, or never will be.
+    pub async fn end(&self) {
+        // The sender lives in `self`, so the channel cannot close while we wait.
+        let _ = self.has_ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
     /// Waits for the head of the answer.
     pub async fn landing(&self) -> Landing {
         let mut landed = self.landed.subscribe();
+        self.joined.notify_one();
         let landing = landed.wait_for(Option::is_some).await;
         landing.ok().and_then(|landing| landing.clone()).unwrap_or(Landing::Lost)
     }
@@ -101,6 +129,21 @@ impl Pilot {
     /// The newest purge when the flight began.
     pub fn stamp(&self) -> Stamp {
         self.flight.stamp
+    }
+
+    /// The flight, for those who wait.
+    pub fn flight(&self) -> Arc<Flight> {
+        Arc::clone(&self.flight)
+    }
+
+    /// Whether somebody waits for the head of the answer.
+    pub fn is_awaited(&self) -> bool {
+        self.flight.landed.receiver_count() > 0
+    }
+
+    /// Waits until somebody begins to wait.
+    pub async fn joined(&self) {
+        self.flight.joined.notified().await;
     }
 
     /// Tells all who wait. They may join until the pilot is dropped.
@@ -122,6 +165,8 @@ impl Drop for Pilot {
         if by_key.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
             by_key.remove(&self.key);
         }
+        drop(by_key);
+        self.flight.has_ended.send_replace(true);
         self.flights.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

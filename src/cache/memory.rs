@@ -51,7 +51,7 @@ fn weight(entry: &Entry) -> u32 {
     let head: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
     let body = match &entry.body {
         Body::Memory(segments) => segments.len(),
-        Body::Filling(_) | Body::Disk(_) => 0,
+        Body::Filling(_) | Body::Disk(_) | Body::Sliced { .. } => 0,
     };
     u32::try_from(body + head + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
 }

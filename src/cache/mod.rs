@@ -25,7 +25,7 @@ pub use disk::{
 };
 pub use entry::{Body, Entry, Freshness, Head, Usability};
 pub use fill::{Fill, Writer};
-pub use flight::{Flight, Flights, Joined, Landing, Pilot};
+pub use flight::{Broken, Flight, Flights, Joined, Landing, Pilot};
 pub use generation::{Generations, Subject, Verdict};
 pub use key::Key;
 pub use memory::Memory;
@@ -41,6 +41,9 @@ pub enum ReadError {
     /// The origin broke off, or sent another length than it had announced.
     #[error("the fill of this answer failed")]
     FillFailed,
+    /// The origin has another version of the object now.
+    #[error("the object has changed at the origin")]
+    Changed,
     /// The disk.
     #[error("the stored bytes cannot be read: {0}")]
     Disk(#[from] disk::ReadError),

@@ -26,6 +26,8 @@ struct Record {
     stale_if_error: Duration,
     stamp: u64,
     tags: Box<[Box<str>]>,
+    /// The length of an object whose bytes are in slices.
+    sliced: Option<u64>,
     selection: Vec<Line>,
     headers: Vec<Line>,
 }
@@ -46,6 +48,10 @@ pub(super) fn write(entry: &Entry) -> Option<Bytes> {
         stale_if_error,
         stamp: entry.stamp.0,
         tags: entry.tags.clone(),
+        sliced: match entry.body {
+            Body::Sliced { length } => Some(length),
+            Body::Memory(_) | Body::Filling(_) | Body::Disk(_) => None,
+        },
         selection: entry.selection.pairs().map(|(name, value)| lines(name, value)).collect(),
         headers: entry.head.headers.iter().map(|(name, value)| lines(name, value.as_bytes())).collect(),
     };
@@ -75,7 +81,7 @@ pub(super) fn read(bytes: &[u8], body: Body) -> Option<Entry> {
         tags: record.tags,
         selection: Selection::from_pairs(pairs.collect::<Option<_>>()?),
         held_until: None,
-        body,
+        body: record.sliced.map_or(body, |length| Body::Sliced { length }),
     })
 }
 

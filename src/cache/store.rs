@@ -57,10 +57,12 @@ impl Store {
             disk.remove(key);
             return None;
         };
-        if entry.body.len() > HOT_BYTES {
-            return Some(Arc::new(entry));
-        }
-        let entry = Arc::new(Entry { body: Body::Memory(collect(&entry.body).await?), ..entry });
+        let entry = match &entry.body {
+            Body::Disk(object) if object.len() > HOT_BYTES => return Some(Arc::new(entry)),
+            Body::Disk(_) => Entry { body: Body::Memory(collect(&entry.body).await?), ..entry },
+            Body::Memory(_) | Body::Filling(_) | Body::Sliced { .. } => entry,
+        };
+        let entry = Arc::new(entry);
         self.memory.insert(*key, Arc::clone(&entry));
         Some(entry)
     }
@@ -74,14 +76,24 @@ impl Store {
         self.memory.insert(key, Arc::clone(entry));
         let Some(disk) = self.disk.as_ref().filter(|_| is_durable) else { return };
         let Some(meta) = record::write(entry) else { return };
-        if let Body::Memory(segments) = &entry.body {
-            disk.store(key, meta, segments.pieces().cloned().collect());
+        match &entry.body {
+            Body::Memory(segments) => disk.store(key, meta, segments.pieces().cloned().collect()),
+            Body::Sliced { .. } => disk.store(key, meta, Vec::new()),
+            Body::Filling(_) | Body::Disk(_) => {}
+        }
+    }
+
+    /// Forgets an answer.
+    pub fn remove(&self, key: &Key) {
+        self.memory.remove(key);
+        if let Some(disk) = &self.disk {
+            disk.remove(key);
         }
     }
 
     /// Keeps an answer whose body is the stored one.
     pub fn renew(&self, key: Key, entry: &Arc<Entry>) {
-        if matches!(entry.body, Body::Memory(_)) {
+        if matches!(entry.body, Body::Memory(_) | Body::Sliced { .. }) {
             self.memory.insert(key, Arc::clone(entry));
         }
         if let (Some(disk), Some(meta)) = (&self.disk, record::write(entry)) {

@@ -2,19 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, Method};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::cache::Key;
 use crate::failure::{Code, Failure};
 use crate::headers::FormatClass;
-use crate::headers::range::{Parts, Range};
-use crate::origin::ByteRange;
 use crate::proxy::Edge;
 use crate::proxy::config::ServerConfig;
-use crate::request::{MediaRequest, Variant, VariantWork, split_target};
+use crate::request::{MediaRequest, Variant, split_target};
 use crate::signature::{Claim, Proof, Verified, verify};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-filespin-api-key");
@@ -29,14 +27,6 @@ pub(super) struct Admitted {
     pub(super) cache_key: Key,
     /// The client's key opened it, so that no shared cache may keep the answer.
     pub(super) by_api_key: bool,
-    /// An object too large for the cache: the part that the client wants, resolved.
-    pub(super) beyond_cache: Option<BeyondCache>,
-}
-
-/// How an object that the cache never holds is passed on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BeyondCache {
-    pub(super) range: Option<ByteRange>,
 }
 
 /// An answer without the cache.
@@ -63,7 +53,7 @@ pub(super) fn limit(session: &mut ServerSession, client: &ServerConfig) {
 }
 
 /// Reads, verifies and negotiates, in the order of cost and of safety.
-pub(super) async fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted, Early> {
+pub(super) fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted, Early> {
     match head.method {
         Method::GET | Method::HEAD => {}
         Method::OPTIONS => return Err(Early::Preflight),
@@ -87,9 +77,7 @@ pub(super) async fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted,
     let path = variant.value().to_path();
     let cache_key = Key::of(&variant, &path);
     let by_api_key = matches!(request.proof(), Proof::ApiKey);
-    let mut admitted = Admitted { request, variant, path, cache_key, by_api_key, beyond_cache: None };
-    admitted.beyond_cache = beyond_cache(edge, head, &admitted).await?;
-    Ok(admitted)
+    Ok(Admitted { request, variant, path, cache_key, by_api_key })
 }
 
 fn has_body(head: &RequestHeader) -> bool {
@@ -118,47 +106,6 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
-}
-
-/// The cache fetches whole objects. One that it will never hold is passed on instead, so that a range
-/// of a long video costs the origin that range alone. Its size is asked only when it matters: for a
-/// range of an original that is not in the cache.
-async fn beyond_cache(
-    edge: &Edge,
-    head: &RequestHeader,
-    admitted: &Admitted,
-) -> Result<Option<BeyondCache>, Early> {
-    let Some(range) = head.headers.get(RANGE) else { return Ok(None) };
-    if !is_original(&admitted.variant)
-        || edge.store.contains(&admitted.cache_key)
-        || edge.flights.has(&admitted.cache_key)
-    {
-        return Ok(None);
-    }
-    let Ok(info) = edge.origin.head(&admitted.variant.value().key).await else {
-        // The fetch finds out what is wrong, and the cache remembers it.
-        return Ok(None);
-    };
-    let is_other = |tag: &HeaderValue| tag.to_str().ok() != info.etag.as_deref();
-    if head.headers.get(IF_RANGE).is_some_and(is_other) {
-        return Ok(Some(BeyondCache { range: None }));
-    }
-    let Some(length) = info.length.filter(|&length| length > edge.max_object_bytes) else {
-        return Ok(None);
-    };
-    // Two parts of such an object are answered with all of it, which RFC 9110 section 14.2 allows.
-    let range = match Range::parse(range.as_bytes()).map(|range| range.of(length)) {
-        Some(Ok(Parts::One(part))) => Some(ByteRange::Between(part.first, part.last)),
-        Some(Err(_)) if !head.headers.contains_key(IF_RANGE) => {
-            return Err(Failure::range_outside(length).into());
-        }
-        Some(Ok(Parts::Whole | Parts::Two(..)) | Err(_)) | None => None,
-    };
-    Ok(Some(BeyondCache { range }))
-}
-
-fn is_original(variant: &Verified<Variant>) -> bool {
-    matches!(variant.value().work, VariantWork::Original)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::cache::{Entry, Head, ReadError};
 use crate::failure::{Code, Failure};
 use crate::headers::cache_status::{CacheStatus, Forward};
 use crate::headers::freshness::age_on_arrival;
+use crate::proxy::slices::{Progress, Reader};
 use crate::proxy::upstream;
 use crate::proxy::upstream::{Answer, Content};
 use crate::telemetry::Outcome;
@@ -24,12 +25,16 @@ pub(super) struct Found {
     pub(super) failure: Option<Failure>,
     /// Headers for this client alone, RFC 9111 sections 5.2.2.4 and 5.2.2.7.
     pub(super) private: HeaderMap,
+    /// Followed by a run of slices that has begun for this very request.
+    pub(super) progress: Option<Progress>,
 }
 
 /// Where head and bytes come from.
 pub(super) enum Source {
     /// The cache, or a fill on its way there.
     Stored(Arc<Entry>),
+    /// The cache, in slices that are fetched as they are wanted.
+    Sliced(Arc<Entry>, Box<Reader>),
     /// The upstream, for this client alone.
     Passing(Passing),
 }
@@ -63,21 +68,29 @@ pub(super) enum How {
     Revalidated,
     /// Brought by another request's flight.
     Collapsed,
+    /// Stored in slices, and the first that was wanted had to be asked for.
+    Partial,
     /// Asked for, and not to be stored.
     Passed { status: u16 },
-    /// The cache was not asked.
-    Bypass { status: u16 },
 }
 
 impl Found {
     pub(super) fn new(source: Source, how: How) -> Self {
-        Self { source, how, timing: None, failure: None, private: HeaderMap::new() }
+        Self { source, how, timing: None, failure: None, private: HeaderMap::new(), progress: None }
+    }
+
+    /// How the cache took part, once the first bytes are here.
+    pub(super) fn how(&self) -> How {
+        match (&self.source, self.how) {
+            (Source::Sliced(_, reader), How::Hit) if reader.has_fetched() => How::Partial,
+            (_, how) => how,
+        }
     }
 
     /// With what the upstream told along with it.
     pub(super) fn told(source: Source, how: How, answer: Answer) -> Self {
         let Answer { timing, failure, private, .. } = answer;
-        Self { source, how, timing, failure, private }
+        Self { source, how, timing, failure, private, progress: None }
     }
 
     /// An answer for one client.
@@ -86,7 +99,7 @@ impl Found {
         let age = age_on_arrival(&rest.head.headers, SystemTime::now()).into();
         let passing = Passing { head: rest.head, age, content, position: 0, left: Bytes::new() };
         let Answer { timing, failure, private, .. } = rest;
-        Self { source: Source::Passing(passing), how, timing, failure, private }
+        Self { source: Source::Passing(passing), how, timing, failure, private, progress: None }
     }
 
     /// The task that should have brought it is gone, which only a bug can cause.
@@ -102,7 +115,7 @@ impl Found {
 impl Source {
     pub(super) fn head(&self) -> &Head {
         match self {
-            Self::Stored(entry) => &entry.head,
+            Self::Stored(entry) | Self::Sliced(entry, _) => &entry.head,
             Self::Passing(passing) => &passing.head,
         }
     }
@@ -111,17 +124,17 @@ impl Source {
     pub(super) fn age(&self, how: How, now: SystemTime) -> Option<u64> {
         let is_new = matches!(how, How::Miss { .. } | How::Replaced { .. });
         let age = match self {
-            Self::Stored(entry) => entry.freshness.age(now),
+            Self::Stored(entry) | Self::Sliced(entry, _) => entry.freshness.age(now),
             Self::Passing(passing) => passing.age,
         };
-        let is_stored = matches!(self, Self::Stored(_)) && !is_new;
+        let is_stored = !matches!(self, Self::Passing(_)) && !is_new;
         (is_stored || age > 0).then_some(age)
     }
 
     /// Whole seconds for which it is fresh.
     pub(super) fn ttl(&self, now: SystemTime) -> Option<i64> {
         match self {
-            Self::Stored(entry) => Some(entry.freshness.ttl(now)),
+            Self::Stored(entry) | Self::Sliced(entry, _) => Some(entry.freshness.ttl(now)),
             Self::Passing(_) => None,
         }
     }
@@ -133,6 +146,7 @@ impl Source {
     pub(super) async fn read(&mut self, position: u64, end: u64) -> Result<Option<Bytes>, ReadError> {
         match self {
             Self::Stored(entry) => entry.body.read(position, end).await,
+            Self::Sliced(_, reader) => reader.read(position, end).await,
             Self::Passing(passing) => passing.read(position, end).await,
         }
     }
@@ -173,10 +187,9 @@ impl How {
         match self {
             Self::Hit => Outcome::Hit,
             Self::Stale | Self::StandIn { .. } => Outcome::Stale,
-            Self::Miss { .. } | Self::Replaced { .. } | Self::Passed { .. } => Outcome::Miss,
+            Self::Miss { .. } | Self::Replaced { .. } | Self::Partial | Self::Passed { .. } => Outcome::Miss,
             Self::Revalidated => Outcome::Revalidated,
             Self::Collapsed => Outcome::Collapsed,
-            Self::Bypass { .. } => Outcome::Bypass,
         }
     }
 
@@ -189,8 +202,8 @@ impl How {
             Self::Replaced { status } => CacheStatus::forwarded(Forward::Stale).status(status).stored(),
             Self::Revalidated => CacheStatus::forwarded(Forward::Stale).status(304),
             Self::Collapsed => CacheStatus::forwarded(Forward::Miss).collapsed(),
+            Self::Partial => CacheStatus::forwarded(Forward::Partial).status(206).stored(),
             Self::Passed { status } => CacheStatus::forwarded(Forward::Miss).status(status),
-            Self::Bypass { status } => CacheStatus::forwarded(Forward::Bypass).status(status),
         };
         match ttl {
             Some(seconds) => status.ttl(seconds),

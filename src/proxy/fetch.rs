@@ -11,11 +11,13 @@ use http::{HeaderMap, HeaderName};
 use tokio::sync::oneshot;
 
 use crate::cache::{
-    Body, Entry, Flight, Head, Joined, Key, Landing, Pilot, Selection, Subject, Verdict, Writer,
+    Body, Entry, Flight, Freshness, Head, Joined, Key, Landing, Pilot, Selection, Subject, Verdict, Writer,
 };
 use crate::metadata::Stamp;
 use crate::proxy::Edge;
 use crate::proxy::answer::{Found, How, Source};
+use crate::proxy::slices;
+use crate::proxy::slices::Progress;
 use crate::proxy::upstream;
 use crate::proxy::upstream::{Answer, Question, Validators};
 
@@ -56,7 +58,7 @@ pub(super) async fn bring(
     edge: &Arc<Edge>,
     slot: Slot,
     question: Question,
-    stale: Option<Arc<Entry>>,
+    mut stale: Option<Arc<Entry>>,
 ) -> Found {
     for _ in 0..TRIES {
         match join(edge, slot, &question) {
@@ -67,11 +69,17 @@ pub(super) async fn bring(
                 return told.await.unwrap_or_else(|_| Found::lost());
             }
             Joined::Other(flight) => {
-                let how = if flight.has_landed() { How::Hit } else { How::Collapsed };
+                let had_landed = flight.has_landed();
+                let how = if had_landed { How::Hit } else { How::Collapsed };
                 match wait(&flight, &question).await {
+                    // It has come for others, and must not be used again without a question.
+                    Landing::Shared(entry) if had_landed && !entry.freshness.is_fresh(SystemTime::now()) => {
+                        flight.end().await;
+                        stale = edge.store.memory().get(&slot.key);
+                    }
                     Landing::Shared(entry) => return Found::new(Source::Stored(entry), how),
                     Landing::Private => return alone(edge, &question).await,
-                    Landing::Lost => {}
+                    Landing::Broken(_) | Landing::Lost => {}
                 }
             }
         }
@@ -173,9 +181,41 @@ impl Flying {
                 return waiting.share(entry, how, answer);
             }
         }
+        if let Some(entry) = self.in_slices(&answer, waiting.pilot.stamp(), now) {
+            return self.slice(waiting, entry, answer).await;
+        }
         match self.admit(&answer, waiting.pilot.stamp(), now) {
             Some((entry, writer)) => self.fill(&mut waiting, entry, writer, answer).await,
             None => waiting.pass(answer),
+        }
+    }
+
+    /// The entry of an answer that is kept in slices, if this is one.
+    fn in_slices(&self, answer: &Answer, stamp: Stamp, now: SystemTime) -> Option<Arc<Entry>> {
+        let headers = &answer.head.headers;
+        let length = content_length(headers).filter(|_| answer.head.status == 200)?;
+        let is_large = length > self.edge.max_object_bytes;
+        if !is_large || !slices::can_be_sliced(&self.edge, &self.question, &self.slot.base, headers) {
+            return None;
+        }
+        let freshness = self.edge.freshness.admit(&answer.head, now)?;
+        Some(Arc::new(self.entry(answer, freshness, stamp, Body::Sliced { length })))
+    }
+
+    /// Lands, and cuts what arrives into slices for as long as the first client follows.
+    async fn slice(self, mut waiting: Waiting, entry: Arc<Entry>, answer: Answer) {
+        self.keep(&entry);
+        let how = self.how_new(&answer);
+        let (rest, content) = answer.split();
+        let progress = Progress::default();
+        let followed = progress.watch();
+        waiting.pilot.land(Landing::Shared(Arc::clone(&entry)));
+        let found = Found::told(Source::Stored(Arc::clone(&entry)), how, rest);
+        waiting.tell(Found { progress: Some(progress), ..found });
+        drop(waiting);
+        let question = Arc::new(self.question);
+        if let Some(object) = slices::Object::of(&self.edge, &question, self.slot.base, &entry) {
+            slices::deliver(object, followed, content).await;
         }
     }
 
@@ -187,25 +227,29 @@ impl Flying {
             return None;
         }
         let writer = Writer::begin(length);
-        let entry = Entry {
-            head: answer.head.clone(),
-            freshness,
-            stamp,
-            tags: tags(&answer.head.headers),
-            selection: Selection::of(&answer.head.headers, &self.question.headers),
-            held_until: None,
-            body: Body::Filling(writer.fill()),
-        };
+        let entry = self.entry(answer, freshness, stamp, Body::Filling(writer.fill()));
         Some((entry, writer))
+    }
+
+    fn entry(&self, answer: &Answer, freshness: Freshness, stamp: Stamp, body: Body) -> Entry {
+        let head = answer.head.clone();
+        let tags = tags(&head.headers);
+        let selection = Selection::of(&head.headers, &self.question.headers);
+        Entry { head, freshness, stamp, tags, selection, held_until: None, body }
+    }
+
+    /// How a new answer came, whether something was stored before or not.
+    fn how_new(&self, answer: &Answer) -> How {
+        let status = answer.head.status;
+        match &self.stale {
+            Some(_) => How::Replaced { status },
+            None => How::Miss { status },
+        }
     }
 
     /// Lands, fills to the end, and keeps what is whole.
     async fn fill(&self, waiting: &mut Waiting, entry: Entry, writer: Writer, answer: Answer) {
-        let status = answer.head.status;
-        let how = match &self.stale {
-            Some(_) => How::Replaced { status },
-            None => How::Miss { status },
-        };
+        let how = self.how_new(&answer);
         let (rest, mut content) = answer.split();
         waiting.share(Arc::new(entry.clone()), how, rest);
         while let Some(piece) = content.next().await {
@@ -277,7 +321,7 @@ fn validators(stored: &Entry) -> Validators {
 }
 
 /// What the origin tagged the answer with, for purges.
-fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
+pub(super) fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
     let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());
     let tags = lines.flat_map(|line| line.split(',')).map(str::trim);
     tags.filter(|tag| !tag.is_empty()).map(Box::from).collect()

@@ -4,53 +4,82 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
+use pingora::http::RequestHeader;
 
-use crate::cache::{Entry, Freshness, Key, Subject, Usability, Verdict};
+use crate::cache::{Body, Entry, Freshness, Subject, Usability, Verdict};
 use crate::proxy::Edge;
 use crate::proxy::admit::Admitted;
 use crate::proxy::answer::{Found, How, Source};
 use crate::proxy::fetch;
 use crate::proxy::fetch::Slot;
-use crate::proxy::upstream;
+use crate::proxy::slices;
+use crate::proxy::slices::Reader;
 use crate::proxy::upstream::Question;
 
-/// Finds or fetches the answer to a request with these headers.
-pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, sent: &HeaderMap) -> Found {
-    let question = || Question::new(edge, &admitted.variant, sent);
-    if let Some(beyond) = &admitted.beyond_cache {
-        let answer = upstream::ask_part(edge, &question(), beyond.range).await;
-        let status = answer.head.status;
-        return Found::passing(answer, How::Bypass { status });
-    }
-    let (slot, stored) = stored(edge, admitted.cache_key, sent).await;
+/// Finds or fetches the answer to a request.
+pub(super) async fn find(edge: &Arc<Edge>, admitted: &Admitted, asked: &RequestHeader) -> Found {
+    let slot = Slot { base: admitted.cache_key, key: admitted.cache_key };
+    let (slot, stored) = stored(edge, slot, &asked.headers).await;
+    let stored = stored.and_then(|entry| left_by_purges(edge, admitted, entry));
     let now = SystemTime::now();
-    let left = stored.and_then(|entry| left_by_purges(edge, admitted, entry));
-    let Some(entry) = left else {
-        return match failure(edge, admitted, slot, now) {
-            Some(failure) => Found::new(Source::Stored(failure), How::Hit),
-            None => fetch::bring(edge, slot, question(), None).await,
-        };
-    };
-    let is_held = entry.held_until.is_some_and(|until| now < until);
-    match entry.freshness.usability(now) {
-        Usability::Fresh => Found::new(Source::Stored(entry), How::Hit),
-        Usability::Expired if !is_held => match failure(edge, admitted, slot, now) {
-            Some(failure) => Found::new(Source::Stored(failure), How::Hit),
-            None => fetch::bring(edge, slot, question(), Some(entry)).await,
-        },
-        Usability::StaleWhileRevalidate | Usability::Expired => {
-            if !is_held {
-                fetch::refresh(edge, slot, question(), Arc::clone(&entry));
-            }
+    if let Some(entry) = &stored
+        && entry.freshness.is_fresh(now)
+    {
+        let found = Found::new(Source::Stored(Arc::clone(entry)), How::Hit);
+        return open(edge, admitted, asked, slot, found);
+    }
+    let question = || Question::new(edge, &admitted.variant, &asked.headers);
+    let found = match stored {
+        Some(entry) if entry.held_until.is_some_and(|until| now < until) => {
             Found::new(Source::Stored(entry), How::Stale)
         }
+        Some(entry) if entry.freshness.usability(now) == Usability::StaleWhileRevalidate => {
+            fetch::refresh(edge, slot, question(), Arc::clone(&entry));
+            Found::new(Source::Stored(entry), How::Stale)
+        }
+        expired => match failure(edge, admitted, slot, now) {
+            Some(failure) => Found::new(Source::Stored(failure), How::Hit),
+            None => bring(edge, slot, question(), expired, asked).await,
+        },
+    };
+    open(edge, admitted, asked, slot, found)
+}
+
+async fn bring(
+    edge: &Arc<Edge>,
+    slot: Slot,
+    question: Question,
+    expired: Option<Arc<Entry>>,
+    asked: &RequestHeader,
+) -> Found {
+    if expired.is_none()
+        && !edge.flights.has(&slot.key)
+        && slices::is_asked_in_part(&question, asked)
+        && let Some(entry) = slices::introduce(edge, &question, slot.base).await
+    {
+        return Found::new(Source::Stored(entry), How::Miss { status: 200 });
     }
+    fetch::bring(edge, slot, question, expired).await
+}
+
+/// Gives an answer in slices the reader that puts them together.
+fn open(edge: &Arc<Edge>, admitted: &Admitted, asked: &RequestHeader, slot: Slot, mut found: Found) -> Found {
+    if let Source::Stored(entry) = &found.source
+        && matches!(entry.body, Body::Sliced { .. })
+    {
+        let question = Arc::new(Question::new(edge, &admitted.variant, &asked.headers));
+        if let Some(object) = slices::Object::of(edge, &question, slot.base, entry) {
+            let reader = Reader::new(object, found.progress.take());
+            found.source = Source::Sliced(Arc::clone(entry), Box::new(reader));
+        }
+    }
+    found
 }
 
 /// The failure to bring the answer, if that was a moment ago.
 fn failure(edge: &Edge, admitted: &Admitted, slot: Slot, now: SystemTime) -> Option<Arc<Entry>> {
     let failure = left_by_purges(edge, admitted, edge.store.memory().get(&slot.of_failure())?)?;
-    (failure.freshness.usability(now) == Usability::Fresh).then_some(failure)
+    failure.freshness.is_fresh(now).then_some(failure)
 }
 
 /// What purges have left of a stored answer.
@@ -70,14 +99,15 @@ fn left_by_purges(edge: &Edge, admitted: &Admitted, entry: Arc<Entry>) -> Option
 }
 
 /// What is stored for a request with these headers, and where its answer belongs.
-async fn stored(edge: &Edge, base: Key, sent: &HeaderMap) -> (Slot, Option<Arc<Entry>>) {
+async fn stored(edge: &Edge, slot: Slot, sent: &HeaderMap) -> (Slot, Option<Arc<Entry>>) {
+    let base = slot.base;
     let latest = match edge.store.memory().get(&base) {
         // Whoever fetches it has looked on the disk already.
         None if edge.flights.has(&base) => None,
         None => edge.store.get(&base).await,
         there => there,
     };
-    let Some(latest) = latest else { return (Slot { base, key: base }, None) };
+    let Some(latest) = latest else { return (slot, None) };
     // RFC 9111 section 4.1: the latest answer under this key tells by which headers they vary.
     let key = latest.selection.key_for(&base, sent).unwrap_or(base);
     let slot = Slot { base, key };

@@ -17,6 +17,7 @@ mod find;
 mod front;
 mod parts;
 mod respond;
+mod slices;
 mod upstream;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use pingora::{ErrorType, Result};
 
 use crate::api::{Control, Purger};
 use crate::cache;
-use crate::cache::{Flights, Generations, Store};
+use crate::cache::{Flights, Generations, Key, Store};
 use crate::failure::{Code, Failure};
 use crate::origin::Origin;
 use crate::render::Renderer;
@@ -41,10 +42,12 @@ use crate::telemetry::Metrics;
 
 use admit::Early;
 use context::Context;
+use respond::Sent;
 
 pub use config::{DeliveryConfig, PurgeConfig, ServerConfig, TlsConfig};
 pub use cors::Cors;
 pub use front::{Front, FrontLimits};
+pub use slices::Slices;
 
 /// What the edge is made of; everything lives as long as the process.
 pub struct Edge {
@@ -62,6 +65,10 @@ pub struct Edge {
     pub generations: Arc<ArcSwap<Generations>>,
     /// Joins equal misses.
     pub flights: Arc<Flights>,
+    /// Which originals are kept in slices.
+    pub slices: Slices,
+    /// Originals whose origin gives no parts, for a while.
+    pub whole_only: moka::sync::Cache<Key, ()>,
     /// An object with more bytes is never kept.
     pub max_object_bytes: u64,
     /// Answers what is below `/api/`.
@@ -146,11 +153,17 @@ impl Edge {
         if control::is_meant(session.req_header()) {
             return control::serve(self, session, ctx).await;
         }
-        match admit::admit(self, session.req_header()).await {
+        match admit::admit(self, session.req_header()) {
             Ok(admitted) => {
                 let admitted = ctx.admitted.insert(admitted).clone();
-                let found = find::find(self, &admitted, &session.req_header().headers).await;
-                respond::send(self, session, ctx, &admitted, found).await
+                for may_begin_anew in [true, false] {
+                    let found = find::find(self, &admitted, session.req_header()).await;
+                    let sent = respond::send(self, session, ctx, &admitted, found, may_begin_anew).await?;
+                    if matches!(sent, Sent::Whole) {
+                        break;
+                    }
+                }
+                Ok(())
             }
             Err(Early::Preflight) => respond::preflight(self, session).await,
             Err(Early::Failure(failure)) => {

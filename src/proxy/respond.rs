@@ -13,6 +13,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 
+use crate::cache::ReadError;
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::cache_control::Directives;
 use crate::headers::cache_status::CacheStatus;
@@ -32,6 +33,14 @@ const ALLOWED: &str = "GET, HEAD, OPTIONS";
 /// A preflight is worth remembering for a day; browsers cap it lower.
 const PREFLIGHT_SECONDS: &str = "86400";
 
+/// What became of an answer.
+pub(super) enum Sent {
+    /// All of it is out.
+    Whole,
+    /// Nothing: what was stored turned out to be wrong before the first byte, and has been forgotten.
+    Nothing,
+}
+
 /// Sends what was found.
 ///
 /// # Errors
@@ -43,9 +52,9 @@ pub(super) async fn send(
     ctx: &mut Context,
     admitted: &Admitted,
     mut found: Found,
-) -> Result<()> {
+    may_begin_anew: bool,
+) -> Result<Sent> {
     let now = SystemTime::now();
-    ctx.outcome = found.how.outcome();
     if let Some(failure) = found.failure.take() {
         ctx.note(&failure);
     }
@@ -55,10 +64,28 @@ pub(super) async fn send(
         Err(refused) => {
             let failure = Failure::range_outside(refused.length);
             ctx.note(&failure);
-            let status = found.how.status(found.source.ttl(now));
-            return refuse(edge, session, &failure, Some(status)).await;
+            let status = found.how().status(found.source.ttl(now));
+            refuse(edge, session, &failure, Some(status)).await?;
+            return Ok(Sent::Whole);
         }
     };
+    let is_bodiless = asked.method == Method::HEAD || answer.status == 304;
+    // The first bytes come before the head goes out: what breaks off before them is a clean failure.
+    let mut body = cut.body();
+    let first = match is_bodiless {
+        true => None,
+        false => match body.next(&mut found.source).await {
+            Ok(first) => first,
+            Err(ReadError::Changed | ReadError::Disk(_)) if may_begin_anew => return Ok(Sent::Nothing),
+            Err(error) => {
+                let failure = Failure::hidden(Code::OriginFailed, error);
+                ctx.note(&failure);
+                refuse(edge, session, &failure, None).await?;
+                return Ok(Sent::Whole);
+            }
+        },
+    };
+    ctx.outcome = found.how().outcome();
     describe(edge, &asked.headers, &mut answer, &found, now)?;
     personalise(admitted, &mut answer)?;
     ctx.server_timing = found.timing.take();
@@ -70,20 +97,10 @@ pub(super) async fn send(
         let code = answer.headers.get(&ERROR).and_then(|code| Code::parse(code.to_str().ok()?));
         ctx.failure = code.map(|code| (code, String::new()));
     }
-    let is_bodiless = asked.method == Method::HEAD || answer.status == 304;
     if is_bodiless {
-        return head_only(session, answer).await;
+        head_only(session, answer).await?;
+        return Ok(Sent::Whole);
     }
-    // The first bytes come before the head goes out: what breaks off before them is a clean failure.
-    let mut body = cut.body();
-    let first = match body.next(&mut found.source).await {
-        Ok(first) => first,
-        Err(error) => {
-            let failure = Failure::hidden(Code::OriginFailed, error);
-            ctx.note(&failure);
-            return refuse(edge, session, &failure, None).await;
-        }
-    };
     write_head(session, answer).await?;
     let mut piece = first;
     while let Some(bytes) = piece {
@@ -94,7 +111,8 @@ pub(super) async fn send(
             Error::explain(ErrorType::ReadError, cause)
         })?;
     }
-    session.write_response_body(Bytes::new(), true).await
+    session.write_response_body(Bytes::new(), true).await?;
+    Ok(Sent::Whole)
 }
 
 /// A head alone. The end of the stream must be told on HTTP/2, and is known on HTTP/1.1.
@@ -181,7 +199,7 @@ fn describe(
         answer.insert_header(AGE, age)?;
     }
     // RFC 9211 section 2: those behind us come first.
-    answer.append_header("Cache-Status", found.how.status(found.source.ttl(now)).to_string())?;
+    answer.append_header("Cache-Status", found.how().status(found.source.ttl(now)).to_string())?;
     edge.cors.apply(asked, answer)
 }
 

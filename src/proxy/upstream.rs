@@ -16,7 +16,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::cache::{Head, ReadError};
+use crate::cache::{Broken, Head, ReadError};
 use crate::failure::{ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::cache_control::Directives;
 use crate::headers::range::Unsatisfiable;
@@ -153,11 +153,42 @@ pub(super) async fn ask(edge: &Edge, question: &Question, stored: &Validators) -
     complete(edge, question, result)
 }
 
-/// Asks for a part of an original.
-pub(super) async fn ask_part(edge: &Edge, question: &Question, range: Option<ByteRange>) -> Answer {
-    let ask = Ask { range, headers: question.headers.clone(), ..Ask::default() };
-    let result = fetch(edge, question.key(), &ask).await;
-    complete(edge, question, result)
+/// Asks for the head of an original. `None` if the origin does not tell.
+pub(super) async fn head(edge: &Edge, question: &Question) -> Option<Head> {
+    let info = edge.origin.head(question.key()).await.ok()?;
+    let answer = Answer::new(original_head(question.key(), &info, None), Content::Whole(Bytes::new()));
+    Some(complete(edge, question, Ok(answer)).head)
+}
+
+/// Asks for a part of that version of an original which has this tag and length. What comes is that, or
+/// nothing.
+pub(super) async fn part(
+    edge: &Edge,
+    question: &Question,
+    range: ByteRange,
+    etag: &str,
+    length: u64,
+) -> Result<Content, Broken> {
+    let headers = question.headers.clone();
+    let ask = Ask { range: Some(range), if_match: Some(etag.to_owned()), headers, ..Ask::default() };
+    match edge.origin.get(question.key(), &ask).await {
+        Ok(origin::Answer::Object(object)) if object.info.etag.as_deref() != Some(etag) => {
+            Err(Broken::Changed)
+        }
+        Ok(origin::Answer::Object(object)) if object.info.length != Some(length) => Err(Broken::Changed),
+        Ok(origin::Answer::Object(object)) if object.part.is_none() => Err(Broken::NoParts),
+        Ok(origin::Answer::Object(object)) if object.part == range.within(length) => {
+            Ok(Content::Stream(object.body))
+        }
+        Err(origin::Error::Changed | origin::Error::NotFound(_) | origin::Error::RangeOutside { .. }) => {
+            Err(Broken::Changed)
+        }
+        Ok(_) => Err(Broken::Failed),
+        Err(error) => {
+            tracing::warn!(%error, "the origin did not give a part");
+            Err(Broken::Failed)
+        }
+    }
 }
 
 /// Makes an answer, failures included, fit to be kept and shown.
@@ -233,10 +264,16 @@ async fn fetch(edge: &Edge, key: &ObjectKey, ask: &Ask) -> Result<Answer, Failur
         origin::Answer::NotModified(info) => return Ok(not_modified(&info)),
         origin::Answer::Object(object) => object,
     };
-    let mut head = described(200, &object.info);
-    head.headers.insert(CONTENT_TYPE, value(&media_type(key, &object.info)));
+    let head = original_head(key, &object.info, object.part);
+    Ok(Answer::new(head, Content::Stream(object.body)))
+}
+
+/// The head of an original, or of a part of it.
+fn original_head(key: &ObjectKey, info: &ObjectInfo, part: Option<(u64, u64)>) -> Head {
+    let mut head = described(200, info);
+    head.headers.insert(CONTENT_TYPE, value(&media_type(key, info)));
     head.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    match (object.part, object.info.length) {
+    match (part, info.length) {
         (Some((first, last)), Some(length)) => {
             head.headers.insert(CONTENT_LENGTH, (last - first + 1).into());
             head.headers.insert(CONTENT_RANGE, value(&format!("bytes {first}-{last}/{length}")));
@@ -247,7 +284,7 @@ async fn fetch(edge: &Edge, key: &ObjectKey, ask: &Ask) -> Result<Answer, Failur
         }
         (_, None) => {}
     }
-    Ok(Answer::new(head, Content::Stream(object.body)))
+    head
 }
 
 fn rendered_answer(rendered: Rendered) -> Answer {

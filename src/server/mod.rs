@@ -14,7 +14,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
@@ -31,7 +31,7 @@ use crate::metadata;
 use crate::metadata::Catalog;
 use crate::origin;
 use crate::origin::Origin;
-use crate::proxy::{Cors, Edge, Front, FrontLimits};
+use crate::proxy::{Cors, Edge, Front, FrontLimits, Slices};
 use crate::render::Renderer;
 use crate::request::Rules;
 use crate::signature;
@@ -40,6 +40,10 @@ use crate::telemetry::{Metrics, start_log};
 pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
 use listener::{Inherited, Prebound};
+
+/// Origins that give no parts are few, and may learn it.
+const WHOLE_ONLY: u64 = 10_000;
+const WHOLE_ONLY_FOR: Duration = Duration::from_secs(600);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +207,11 @@ impl Parts {
             purger: self.purger,
             purge: config.purge.clone(),
             flights: self.flights,
+            slices: Slices { bytes: config.cache.slice.as_u64(), above: config.cache.slice_above.as_u64() },
+            whole_only: moka::sync::Cache::builder()
+                .max_capacity(WHOLE_ONLY)
+                .time_to_live(WHOLE_ONLY_FOR)
+                .build(),
             max_object_bytes: config.cache.max_object.as_u64(),
             origin: self.origin,
             renderer: self.renderer,
