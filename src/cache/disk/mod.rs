@@ -32,6 +32,9 @@ use crate::cache::key::Key;
 /// Reads at the same time; others wait for them.
 const READS: usize = 64;
 
+/// How long a lookup waits for the disk before it is a miss.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 const PAUSES: Pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long a tier that is dropped waits for the write at hand.
@@ -83,7 +86,7 @@ pub struct DiskCounts {
     pub evicted: u64,
     /// Objects that were found damaged.
     pub corrupt: u64,
-    /// Objects that could not be read.
+    /// Objects that could not be read, or not in time.
     pub read_errors: u64,
 }
 
@@ -95,16 +98,17 @@ pub struct Disk {
 impl Disk {
     /// Opens a directory. This never fails and never waits: an unusable directory is a degraded tier.
     pub fn open(options: DiskOptions) -> Arc<Self> {
-        Self::open_with(options, PAUSES)
+        Self::open_with(options, PATIENCE, PAUSES)
     }
 
-    fn open_with(options: DiskOptions, pauses: Pauses) -> Arc<Self> {
+    fn open_with(options: DiskOptions, patience: Duration, pauses: Pauses) -> Arc<Self> {
         let shared = Arc::new(Shared {
             root: options.dir,
             state: AtomicU8::new(DiskState::Scanning as u8),
             index: Mutex::new(Index::new(options.budget)),
             queue: Queue::new(options.write_queue),
             reads: Arc::new(Semaphore::new(READS)),
+            patience,
             rewriting: Mutex::new(()),
             counters: Counters::default(),
         });
@@ -122,7 +126,8 @@ impl Disk {
         self.shared.index().visible(key).is_some()
     }
 
-    /// Opens an object. One that cannot be read or is damaged is `None`, and forgotten.
+    /// Opens an object. One that cannot be read or is damaged is `None`, and forgotten; `None` also if
+    /// the disk does not answer within seconds.
     pub async fn get(&self, key: &Key) -> Option<DiskObject> {
         let counters = &self.shared.counters;
         let place = self.shared.index().touch(key);
@@ -220,6 +225,7 @@ struct Shared {
     index: Mutex<Index>,
     queue: Queue,
     reads: Arc<Semaphore>,
+    patience: Duration,
     /// Held while metadata is replaced in a file, so that a reader can tell that from damage.
     rewriting: Mutex<()>,
     counters: Counters,
@@ -262,12 +268,16 @@ impl Shared {
 
     /// Forgets an object that cannot be read. If it has left in the meantime, that was no fault.
     fn give_up(&self, key: &Key, place: Place, error: &ReadError) {
+        if matches!(error, ReadError::Slow) {
+            self.counters.read_errors.add(1);
+            return;
+        }
         if !self.index().hide(key, Some(place.serial)) {
             return;
         }
         let counter = match error {
             ReadError::Corrupt(_) => &self.counters.corrupt,
-            ReadError::Io(_) => &self.counters.read_errors,
+            ReadError::Io(_) | ReadError::Slow => &self.counters.read_errors,
         };
         counter.add(1);
         tracing::debug!(%error, "an object of the disk cache is lost");

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use thiserror::Error;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+use tokio::sync::AcquireError;
 use tokio::task::JoinError;
 
 use crate::cache::disk::Shared;
@@ -33,7 +34,7 @@ pub struct DiskObject {
     opened: Arc<Opened>,
 }
 
-/// Why bytes of an object cannot be had. It will not be found again.
+/// Why bytes of an object cannot be had. Unless the disk is merely slow, it will not be found again.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// It is not what was written.
@@ -42,6 +43,9 @@ pub enum ReadError {
     /// The disk, or the system, failed.
     #[error("the object cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// The disk did not answer in time. The object is kept: this says nothing about it.
+    #[error("the disk did not answer in time")]
+    Slow,
 }
 
 impl From<Errno> for ReadError {
@@ -65,7 +69,8 @@ impl From<AcquireError> for ReadError {
 impl DiskObject {
     pub(super) async fn open(shared: &Arc<Shared>, key: Key, place: Place) -> Result<Self, ReadError> {
         let theirs = Arc::clone(shared);
-        let opened = off_thread(shared, move || Opened::open(&theirs, &key, place.file_bytes)).await?;
+        let work = move || Opened::open(&theirs, &key, place.file_bytes);
+        let opened = off_thread(shared, shared.patience, work).await?;
         Ok(Self { shared: Arc::clone(shared), place, opened: Arc::new(opened) })
     }
 
@@ -93,7 +98,9 @@ impl DiskObject {
             return Ok(body.slice(position as usize..end as usize));
         }
         let opened = Arc::clone(&self.opened);
-        let outcome = off_thread(&self.shared, move || opened.read(position, end)).await;
+        // A lookup can still be a miss; who has begun to answer had better wait longer.
+        let patience = self.shared.patience * 10;
+        let outcome = off_thread(&self.shared, patience, move || opened.read(position, end)).await;
         if let Err(error) = &outcome {
             self.shared.give_up(self.opened.head.key(), self.place, error);
         }
@@ -178,12 +185,16 @@ fn read_at(file: &File, from: u64, length: u64) -> Result<Vec<u8>, ReadError> {
 /// take all threads; a caller that goes away leaves its place only when the work is done.
 async fn off_thread<T: Send + 'static>(
     shared: &Shared,
+    patience: Duration,
     work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
-    let permit: OwnedSemaphorePermit = Arc::clone(&shared.reads).acquire_owned().await?;
-    tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        work()
-    })
-    .await?
+    let outcome = async {
+        let permit = Arc::clone(&shared.reads).acquire_owned().await?;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await?
+    };
+    tokio::time::timeout(patience, outcome).await.unwrap_or(Err(ReadError::Slow))
 }

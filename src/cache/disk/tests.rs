@@ -10,12 +10,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::cache::disk::format::{self, BLOCK_BYTES};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(60);
 
 /// A tier that tries again at once.
 pub(super) fn open(dir: &Path, budget: u64) -> Arc<Disk> {
     let options = DiskOptions { dir: dir.to_owned(), budget, write_queue: 1 << 30 };
-    Disk::open_with(options, Pauses::new(Duration::from_millis(1), Duration::from_millis(4)))
+    Disk::open_with(options, LONG, Pauses::new(Duration::from_millis(1), Duration::from_millis(4)))
 }
 
 pub(super) fn settled(dir: &Path, budget: u64) -> Arc<Disk> {
@@ -25,13 +25,13 @@ pub(super) fn settled(dir: &Path, budget: u64) -> Arc<Disk> {
 }
 
 fn settle(disk: &Disk) {
-    assert!(disk.settle(PATIENCE), "the writer comes to rest");
+    assert!(disk.settle(LONG), "the writer comes to rest");
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "{what}");
+        assert!(start.elapsed() < LONG, "{what}");
         std::thread::yield_now();
     }
 }
@@ -408,7 +408,7 @@ async fn a_directory_serves_one_tier_at_a_time() {
 fn a_full_queue_drops_what_is_stored_and_keeps_what_is_removed() {
     let dir = temporary();
     let options = DiskOptions { dir: dir.path().to_owned(), budget: 1 << 20, write_queue: 10_000 };
-    let disk = Disk::open_with(options, PAUSES);
+    let disk = Disk::open_with(options, LONG, PAUSES);
     settle(&disk);
     (1..=3).for_each(|number| store(&disk, number, b"", b"short"));
     let slow = disk.shared.rewriting();
@@ -421,6 +421,20 @@ fn a_full_queue_drops_what_is_stored_and_keeps_what_is_removed() {
     settle(&disk);
     let counts = disk.counts();
     assert_eq!((counts.dropped, counts.writes, counts.objects), (7, 6, 5));
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_a_miss_and_the_object_stays() {
+    let dir = temporary();
+    let options = DiskOptions { dir: dir.path().to_owned(), budget: 1 << 20, write_queue: 1 << 20 };
+    let disk = Disk::open_with(options, Duration::from_millis(500), PAUSES);
+    settle(&disk);
+    store(&disk, 1, b"", b"body");
+    let hanging = disk.shared.reads.acquire_many(READS as u32).await.expect("open");
+    assert!(disk.get(&key(1)).await.is_none());
+    drop(hanging);
+    assert_eq!((disk.counts().read_errors, disk.counts().misses), (1, 1));
+    assert!(load(&disk, &key(1)).await.is_some());
 }
 
 /// Meaningful where `TMPDIR` is a small file system that can be filled, as `mount -t tmpfs -o size=8m`

@@ -219,3 +219,17 @@ impl Writer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_while_faults_follow_each_other() {
+        let seconds = Duration::from_secs;
+        let mut pauses = Pauses::new(seconds(1), seconds(60));
+        let mut after = |healthy| pauses.after(seconds(healthy)).as_secs();
+        assert_eq!([0; 8].map(&mut after), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!([59, 61, 3].map(after), [60, 1, 2], "a healthy minute ends the row");
+    }
+}
