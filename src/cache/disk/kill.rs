@@ -1,6 +1,6 @@
 //! The disk tier against `kill -9`: whatever is found afterwards is whole.
 //!
-//! A child process stores, refreshes and removes as fast as it can until it is killed in the midst of
+//! A child process stores, renews and removes as fast as it can until it is killed in the midst of
 //! it. Body and length of an object are functions of its key and of a version that its metadata names,
 //! so a mixture of two versions is found as well as a torn one.
 
@@ -40,11 +40,12 @@ fn write_until_killed() {
         let version = random.next();
         match random.below(10) {
             0 => disk.remove(&key),
-            // Only an object of this version may be given the metadata that names it.
+            // The second of them changes the metadata alone, in its place or beyond it.
             1 | 2 => {
                 let (meta, body) = object(number, version);
-                disk.store(key, meta.clone(), vec![body]);
-                disk.refresh(&key, [&meta[..], &vec![1; random.below(3000) as usize]].concat().into());
+                let longer = [&meta[..], &vec![1; random.below(3000) as usize]].concat();
+                disk.store(key, meta, vec![body.clone()]);
+                disk.store(key, longer.into(), vec![body]);
             }
             _ => {
                 let (meta, body) = object(number, version);

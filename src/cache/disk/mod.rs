@@ -148,20 +148,12 @@ impl Disk {
         }
     }
 
-    /// Has an object written, in the place of any older one. It is found once it is on the disk; until
-    /// then the older one is.
+    /// Has an object written, in the place of any older one; if that has the same body, only its metadata
+    /// is written. It is found once it is on the disk; until then the older one is. If it cannot be
+    /// written, neither is.
     pub fn store(&self, key: Key, meta: Bytes, body: Vec<Bytes>) {
-        self.offer(Job::Store { key, meta, body });
-    }
-
-    /// Has the metadata of an object replaced; nothing happens if there is none.
-    pub fn refresh(&self, key: &Key, meta: Bytes) {
-        self.offer(Job::Refresh { key: *key, meta });
-    }
-
-    fn offer(&self, job: Job) {
-        if self.state() == DiskState::Degraded || !self.shared.queue.offer(job) {
-            self.shared.counters.dropped.add(1);
+        if !self.shared.offer(Job::Store { key, meta, body }) {
+            self.remove(&key);
         }
     }
 
@@ -247,6 +239,13 @@ impl Shared {
         all.into_iter().find(|known| *known as u8 == state).unwrap_or(DiskState::Degraded)
     }
 
+    /// Whether a write was taken on.
+    fn offer(&self, job: Job) -> bool {
+        let is_taken = self.state() != DiskState::Degraded && self.queue.offer(job);
+        self.counters.dropped.add(u64::from(!is_taken));
+        is_taken
+    }
+
     /// Only the writer calls this.
     fn turn(&self, state: DiskState) {
         let before = self.state();
@@ -259,7 +258,11 @@ impl Shared {
     fn degrade(&self, fault: &Fault) {
         let is_news = self.state() != DiskState::Degraded;
         self.turn(DiskState::Degraded);
-        self.counters.dropped.add(self.queue.drop_writes());
+        let (dropped, keys) = self.queue.drop_writes();
+        self.counters.dropped.add(dropped);
+        for key in keys {
+            self.index().hide(&key, None);
+        }
         if is_news {
             let directory = self.root.display();
             tracing::warn!(%directory, error = %fault, "the disk cache cannot be used: nothing is written");

@@ -16,6 +16,7 @@ use tokio::task::JoinError;
 use crate::cache::disk::Shared;
 use crate::cache::disk::format::{self, BLOCK_BYTES, Flaw, ObjectHead};
 use crate::cache::disk::index::Place;
+use crate::cache::disk::queue::Job;
 use crate::cache::key::Key;
 
 /// Most bytes of one read. Files up to this size are read whole when they are opened.
@@ -106,6 +107,13 @@ impl DiskObject {
         }
         outcome
     }
+
+    /// Has the metadata of this very object replaced, once the writer gets to it. Nothing happens if it
+    /// is no longer the one that its key has: other bytes never get this metadata.
+    pub fn refresh(&self, meta: Bytes) {
+        let key = *self.opened.head.key();
+        self.shared.offer(Job::Refresh { key, serial: self.place.serial, meta });
+    }
 }
 
 struct Opened {
@@ -163,6 +171,17 @@ pub(super) fn read_head(file: &File, file_bytes: u64) -> Result<(ObjectHead, Byt
     }
     let head = ObjectHead::decode(&front, file_bytes)?;
     Ok((head, Bytes::from(front)))
+}
+
+/// Whether a file has this body, byte for byte.
+pub(super) fn has_body(file: &File, head: &ObjectHead, body: &[Bytes]) -> bool {
+    let mut at = head.body_at();
+    let mut pieces = body.iter().flat_map(|piece| piece.chunks(READ_BYTES as usize));
+    pieces.all(|piece| {
+        let from = at;
+        at += piece.len() as u64;
+        read_at(file, from, piece.len() as u64).is_ok_and(|there| there == piece)
+    })
 }
 
 /// Exactly these bytes of a file.

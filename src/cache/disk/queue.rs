@@ -15,8 +15,8 @@ const JOB_OVERHEAD_BYTES: u64 = 256;
 pub(super) enum Job {
     /// Write an object in the place of any older one.
     Store { key: Key, meta: Bytes, body: Vec<Bytes> },
-    /// Give an object other metadata.
-    Refresh { key: Key, meta: Bytes },
+    /// Give the file of this serial other metadata.
+    Refresh { key: Key, serial: u32, meta: Bytes },
     /// Delete what there is of a key: with a serial, that file alone.
     Remove { key: Key, serial: Option<u32> },
 }
@@ -106,13 +106,25 @@ impl Queue {
         }
     }
 
-    /// Drops all jobs but removals; how many.
-    pub(super) fn drop_writes(&self) -> u64 {
+    /// Drops all writes; how many, and what would have been stored: older objects of these keys, which
+    /// nothing will replace now, are to be removed instead.
+    pub(super) fn drop_writes(&self) -> (u64, Vec<Key>) {
         let mut waiting = self.waiting();
-        let before = waiting.jobs.len();
-        waiting.jobs.retain(|job| matches!(job, Job::Remove { .. }));
+        let mut keys = Vec::new();
+        let mut dropped = 0;
+        for job in std::mem::take(&mut waiting.jobs) {
+            dropped += u64::from(!matches!(job, Job::Remove { .. }));
+            match job {
+                Job::Remove { .. } => waiting.jobs.push_back(job),
+                Job::Refresh { .. } => {}
+                Job::Store { key, .. } => {
+                    keys.push(key);
+                    waiting.jobs.push_back(Job::Remove { key, serial: None });
+                }
+            }
+        }
         waiting.bytes = waiting.jobs.iter().map(Job::bytes).sum();
-        (before - waiting.jobs.len()) as u64
+        (dropped, keys)
     }
 
     /// Bytes of the jobs that wait.
@@ -180,7 +192,9 @@ mod tests {
         assert!(matches!(queue.next(), Some(Job::Remove { .. })));
         assert_eq!(queue.bytes(), 0);
         assert!(queue.offer(store(3, 700)) && queue.offer(store(4, 700)) && !queue.offer(store(5, 700)));
-        assert_eq!(queue.drop_writes(), 2);
+        assert_eq!(queue.drop_writes(), (2, vec![Key([3; 16]), Key([4; 16])]));
+        assert!(matches!(queue.next(), Some(Job::Remove { key, .. }) if key == Key([3; 16])));
+        assert!(matches!(queue.next(), Some(Job::Remove { key, .. }) if key == Key([4; 16])));
         assert_eq!(queue.bytes(), 0);
     }
 
@@ -188,8 +202,8 @@ mod tests {
     fn removals_outlive_dropped_writes_and_a_closed_queue_gives_nothing() {
         let queue = Queue::new(2000);
         queue.insist(remove(1));
-        assert!(queue.offer(store(2, 10)));
-        assert_eq!(queue.drop_writes(), 1);
+        assert!(queue.offer(Job::Refresh { key: Key([2; 16]), serial: 7, meta: Bytes::new() }));
+        assert_eq!(queue.drop_writes(), (1, Vec::new()));
         assert!(matches!(queue.next(), Some(Job::Remove { .. })));
         queue.insist(remove(1));
         queue.end();

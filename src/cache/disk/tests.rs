@@ -148,19 +148,36 @@ async fn replaced_refreshed_and_removed_objects_survive_a_restart_as_such() {
         store(&disk, number, b"old", &small);
     }
     store(&disk, 3, b"old", &large);
+    let old = disk.get(&key(1)).await.expect("is there");
     disk.store(key(1), Bytes::from("new"), vec![large.clone().into()]);
-    disk.refresh(&key(2), Bytes::from("newer"));
-    disk.refresh(&key(3), grown.clone().into());
+    old.refresh(Bytes::from("of another body"));
+    disk.get(&key(2)).await.expect("is there").refresh(Bytes::from("newer"));
+    disk.get(&key(3)).await.expect("is there").refresh(grown.clone().into());
     disk.remove(&key(4));
     disk.remove(&key(5));
     assert!(!disk.contains(&key(4)) && !disk.contains(&key(5)), "a removal is seen at once");
     disk.store(key(5), Bytes::from("again"), vec![small.clone().into()]);
-    disk.refresh(&key(9), Bytes::from("of nothing"));
     settle(&disk);
     expect(&disk).await;
     drop(disk);
     expect(&settled(dir.path(), 64 << 20)).await;
     assert_eq!(objects(dir.path()).len(), 4);
+}
+
+#[tokio::test]
+async fn of_an_unchanged_body_only_the_metadata_is_written() {
+    let dir = temporary();
+    let disk = settled(dir.path(), 64 << 20);
+    let mut body = noise(1, 700_000);
+    store(&disk, 1, b"old", &body);
+    store(&disk, 1, b"new", &body);
+    assert_eq!(disk.counts().writes, 1);
+    assert_eq!(load(&disk, &key(1)).await, Some((Bytes::from("new"), body.clone())));
+    body[650_000] ^= 1;
+    store(&disk, 1, b"newest", &body);
+    assert_eq!(disk.counts().writes, 2);
+    assert_eq!(load(&disk, &key(1)).await, Some((Bytes::from("newest"), body)));
+    assert_eq!((objects(dir.path()).len(), disk.counts().corrupt), (1, 0));
 }
 
 #[tokio::test]
@@ -280,7 +297,7 @@ async fn readers_never_take_new_metadata_on_its_way_for_damage() {
     let writing = Arc::clone(&disk);
     let refreshing = tokio::task::spawn_blocking(move || {
         for round in 0..400 {
-            writing.refresh(&key(1), meta(round as u8).into());
+            writing.store(key(1), meta(round as u8).into(), vec![Bytes::from("body")]);
         }
         settle(&writing);
     });
@@ -412,15 +429,17 @@ fn a_full_queue_drops_what_is_stored_and_keeps_what_is_removed() {
     settle(&disk);
     (1..=3).for_each(|number| store(&disk, number, b"", b"short"));
     let slow = disk.shared.rewriting();
-    disk.refresh(&key(1), Bytes::from("stuck"));
+    disk.store(key(1), Bytes::from("stuck"), vec![Bytes::from("short")]);
     until("the writer is stuck", || disk.counts().waiting_bytes == 0);
     (10..20).for_each(|number| disk.store(key(number), Bytes::new(), vec![Bytes::from(vec![0; 3000])]));
+    disk.store(key(3), Bytes::new(), vec![Bytes::from(vec![0; 3000])]);
+    assert!(!disk.contains(&key(3)), "what is newer could not be written: what is older goes too");
     disk.remove(&key(2));
-    assert!(disk.counts().waiting_bytes <= 10_000 + 256);
+    assert!(disk.counts().waiting_bytes <= 10_000 + 2 * 256);
     drop(slow);
     settle(&disk);
     let counts = disk.counts();
-    assert_eq!((counts.dropped, counts.writes, counts.objects), (7, 6, 5));
+    assert_eq!((counts.dropped, counts.writes, counts.objects), (8, 6, 4));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::cache::disk::files::{Fault, Files};
 use crate::cache::disk::format::ObjectHead;
 use crate::cache::disk::index::{Place, Room, cost};
-use crate::cache::disk::object::read_head;
+use crate::cache::disk::object::{has_body, read_head};
 use crate::cache::disk::queue::Job;
 use crate::cache::disk::scan::scan;
 use crate::cache::disk::{DiskState, Shared};
@@ -96,70 +96,83 @@ impl Writer {
 
     fn work(&mut self) -> Result<(), Fault> {
         while let Some(job) = self.shared.queue.next() {
-            match job {
-                Job::Store { key, meta, body } => {
-                    self.store(key, meta, &body).inspect_err(|_| self.drop_one())?
-                }
-                Job::Refresh { key, meta } => self.refresh(key, meta).inspect_err(|_| self.drop_one())?,
-                Job::Remove { key, serial } => self.remove(&key, serial).inspect_err(|_| {
-                    // Once the files can be reached again, this one must not come back.
-                    self.shared.queue.insist(Job::Remove { key, serial: None });
-                })?,
+            let (key, is_write, outcome) = match job {
+                Job::Store { key, meta, body } => (key, true, self.store(key, meta, &body)),
+                Job::Refresh { key, serial, meta } => (key, true, self.refresh(&key, serial, meta)),
+                Job::Remove { key, serial } => (key, false, self.remove(&key, serial)),
+            };
+            if outcome.is_err() {
+                self.shared.counters.dropped.add(u64::from(is_write));
+                // Once the files can be reached again, what should have left must not come back.
+                self.shared.queue.insist(Job::Remove { key, serial: None });
+                return outcome;
             }
         }
         Ok(())
     }
 
-    fn drop_one(&self) {
-        self.shared.counters.dropped.add(1);
-    }
-
     fn store(&mut self, key: Key, meta: Bytes, body: &[Bytes]) -> Result<(), Fault> {
-        // An older object of the key is wrong now, whatever comes of the new one.
-        self.remove(&key, None)?;
-        let Some(head) = ObjectHead::new(key, meta, body) else {
+        let Some(new) = ObjectHead::new(key, meta, body) else {
             self.drop_one();
-            return Ok(());
+            return self.remove(&key, None);
         };
-        self.write(&head, |file| {
-            file.write_all(&head.encode())?;
+        if let Some((file, old)) = self.existing(&key, None)?
+            && old.resembles(&new)
+            && has_body(&file, &old, body)
+        {
+            return self.renew(file, &old, new.meta().clone());
+        }
+        // An older object is wrong now, whatever comes of the new one.
+        self.remove(&key, None)?;
+        self.write(&new, |file| {
+            file.write_all(&new.encode())?;
             body.iter().try_for_each(|piece| file.write_all(piece))
         })
     }
 
-    fn refresh(&mut self, key: Key, meta: Bytes) -> Result<(), Fault> {
-        let Some(place) = self.shared.index().visible(&key) else { return Ok(()) };
-        let Some(file) = self.files.open(&key, place.file_bytes)? else { return Ok(()) };
-        let old = match read_head(&file, place.file_bytes) {
-            Ok((head, _)) if *head.key() == key => head,
-            Ok(_) => return Ok(()),
+    fn refresh(&mut self, key: &Key, serial: u32, meta: Bytes) -> Result<(), Fault> {
+        match self.existing(key, Some(serial))? {
+            Some((file, old)) => self.renew(file, &old, meta),
+            None => Ok(()),
+        }
+    }
+
+    /// The file of a key, or only that of the serial, if it is as it should be.
+    fn existing(&self, key: &Key, serial: Option<u32>) -> Result<Option<(File, ObjectHead)>, Fault> {
+        let place = self.shared.index().visible(key);
+        let is_meant = |place: &Place| serial.is_none_or(|serial| serial == place.serial);
+        let Some(place) = place.filter(is_meant) else { return Ok(None) };
+        let Some(file) = self.files.open(key, place.file_bytes)? else { return Ok(None) };
+        match read_head(&file, place.file_bytes) {
+            Ok((head, _)) => Ok(Some((file, head)).filter(|(_, head)| head.key() == key)),
             Err(error) => {
-                self.shared.give_up(&key, place, &error);
-                return Ok(());
+                self.shared.give_up(key, place, &error);
+                Ok(None)
             }
-        };
+        }
+    }
+
+    fn renew(&mut self, file: File, old: &ObjectHead, meta: Bytes) -> Result<(), Fault> {
         let Some(new) = old.with_meta(meta) else {
             self.drop_one();
-            return self.remove(&key, None);
+            return self.remove(old.key(), None);
         };
         if new.body_at() == old.body_at() {
             let front = new.encode();
             let _readers_wait = self.shared.rewriting();
             return self.files.rewrite(&file, &front[..new.table_at()]);
         }
-        self.move_body(&key, file, &old, &new)
+        self.move_body(file, old, &new)
+    }
+
+    fn drop_one(&self) {
+        self.shared.counters.dropped.add(1);
     }
 
     /// Writes an object anew because its metadata has outgrown its place. The old file is read to its
     /// end although its name is gone; the checksums go along.
-    fn move_body(
-        &mut self,
-        key: &Key,
-        mut from: File,
-        old: &ObjectHead,
-        new: &ObjectHead,
-    ) -> Result<(), Fault> {
-        self.remove(key, None)?;
+    fn move_body(&mut self, mut from: File, old: &ObjectHead, new: &ObjectHead) -> Result<(), Fault> {
+        self.remove(old.key(), None)?;
         self.write(new, |file| {
             file.write_all(&new.encode())?;
             from.seek(SeekFrom::Start(old.body_at()))?;
