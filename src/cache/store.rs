@@ -96,8 +96,14 @@ impl Store {
         if matches!(entry.body, Body::Memory(_) | Body::Sliced { .. }) {
             self.memory.insert(key, Arc::clone(entry));
         }
-        if let (Some(disk), Some(meta)) = (&self.disk, record::write(entry)) {
-            disk.refresh(&key, meta);
+        let (Some(disk), Some(meta)) = (&self.disk, record::write(entry)) else { return };
+        match &entry.body {
+            // What is on the disk under this key may be another body by now: that keeps its own head.
+            Body::Disk(object) => object.refresh(meta),
+            Body::Memory(segments) if disk.contains(&key) => {
+                disk.store(key, meta, segments.pieces().cloned().collect());
+            }
+            Body::Memory(_) | Body::Filling(_) => {}
         }
     }
 }
