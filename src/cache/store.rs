@@ -103,6 +103,7 @@ impl Store {
             Body::Memory(segments) if disk.contains(&key) => {
                 disk.store(key, meta, segments.pieces().cloned().collect());
             }
+            Body::Sliced { .. } => disk.store(key, meta, Vec::new()),
             Body::Memory(_) | Body::Filling(_) => {}
         }
     }

@@ -8,12 +8,18 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
+use crate::cache::Store;
+
 /// How often the count of connections is looked at while draining.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Answers that wait to be written to the disk have this long; more is not worth a slow end.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Waits for SIGTERM, then for the last client. Pingora itself would always wait for the whole grace.
 pub(super) struct Drain {
     pub(super) connections: Arc<AtomicUsize>,
+    pub(super) store: Arc<Store>,
 }
 
 #[async_trait]
@@ -28,6 +34,10 @@ impl BackgroundService for Drain {
             if self.connections.load(Ordering::Acquire) == 0 {
                 break;
             }
+        }
+        if let Some(disk) = self.store.disk() {
+            // Nothing else is left to do for this thread.
+            disk.settle(LAST_WRITES);
         }
         tracing::info!("drained");
         std::process::exit(0);

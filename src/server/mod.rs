@@ -154,6 +154,7 @@ impl Parts {
         };
         server.add_service(background_service("catalog", catalog::Watch::new(config, self.known.clone())));
 
+        let store = Arc::clone(&self.store);
         let front = self.front(config);
         let connections = Arc::clone(&front.connections);
         let mut prebound = Prebound::new(listening::Service::new("edge".to_owned(), front));
@@ -165,7 +166,7 @@ impl Parts {
         server.add_service(prebound);
         let admin = listener::Http::new(sockets.admin, admin_routes(admin));
         server.add_service(background_service("admin", admin));
-        server.add_service(background_service("drain", drain::Drain { connections }));
+        server.add_service(background_service("drain", drain::Drain { connections, store }));
         Ok(())
     }
 
