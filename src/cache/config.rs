@@ -17,6 +17,8 @@ pub struct Config {
     pub disk: ByteSize,
     /// Answers that may wait to be written to the disk, 64 MiB; what comes beyond is not written.
     pub write_queue: ByteSize,
+    /// Answers on their way into the cache, and those who read them meanwhile, 256 MiB.
+    pub fills: ByteSize,
     /// Originals with more bytes are kept in slices, 4 MiB.
     pub slice_above: ByteSize,
     /// Bytes of a slice, 1 MiB; 64 KiB to 16 MiB.

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::cache::ReadError;
 use crate::cache::segments::Segments;
@@ -16,6 +16,8 @@ use crate::cache::segments::Segments;
 #[derive(Debug)]
 pub struct Fill {
     length: u64,
+    /// Its place in the budget, until the last reader has let go of it.
+    _place: Option<OwnedSemaphorePermit>,
     arrived: Mutex<Arrived>,
     changed: watch::Sender<()>,
 }
@@ -33,6 +35,29 @@ enum State {
     Failed,
 }
 
+/// The memory of all fills together.
+#[derive(Debug)]
+pub struct FillBudget(Arc<Semaphore>);
+
+/// Permits are counted in 32 bits.
+const PERMIT_BYTES: u64 = 4096;
+
+impl FillBudget {
+    /// Room for so many bytes.
+    pub fn new(bytes: u64) -> Self {
+        let permits = usize::try_from(bytes / PERMIT_BYTES).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Begins a fill of `length` bytes, if there is room for it now. Nobody waits for room: those who read
+    /// slowly hold it, and must not hold up others.
+    pub fn begin(&self, length: u64) -> Option<Writer> {
+        let permits = u32::try_from(length.div_ceil(PERMIT_BYTES)).ok()?;
+        let place = Arc::clone(&self.0).try_acquire_many_owned(permits).ok()?;
+        Some(Writer::begin_in(length, Some(place)))
+    }
+}
+
 /// The one who writes. Dropping it before [`Writer::complete`] makes the fill fail.
 #[derive(Debug)]
 pub struct Writer(Arc<Fill>);
@@ -40,8 +65,13 @@ pub struct Writer(Arc<Fill>);
 impl Writer {
     /// Begins a fill that will have `length` bytes.
     pub fn begin(length: u64) -> Self {
+        Self::begin_in(length, None)
+    }
+
+    fn begin_in(length: u64, place: Option<OwnedSemaphorePermit>) -> Self {
         let arrived = Mutex::new(Arrived { body: Segments::default(), state: State::Arriving });
-        Self(Arc::new(Fill { length, arrived, changed: watch::Sender::new(()) }))
+        let changed = watch::Sender::new(());
+        Self(Arc::new(Fill { length, _place: place, arrived, changed }))
     }
 
     /// The fill, for readers.
@@ -153,6 +183,19 @@ mod tests {
         assert!(futures::poll!(&mut waiting).is_pending());
         drop(writer);
         assert!(waiting.await.is_err(), "must not look like the end");
+    }
+
+    #[test]
+    fn a_place_in_the_budget_is_free_when_the_last_reader_is_gone() {
+        let budget = FillBudget::new(10 * PERMIT_BYTES);
+        let first = budget.begin(9 * PERMIT_BYTES).expect("there is room");
+        let reader = first.fill();
+        assert!(budget.begin(2 * PERMIT_BYTES).is_none());
+        assert!(budget.begin(1).is_some(), "what fits is let in");
+        drop(first);
+        assert!(budget.begin(2 * PERMIT_BYTES).is_none(), "it is still read");
+        drop(reader);
+        assert!(budget.begin(10 * PERMIT_BYTES).is_some());
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ pub use disk::{
     ReadError as DiskReadError,
 };
 pub use entry::{Body, Entry, Freshness, Head, Usability};
-pub use fill::{Fill, Writer};
+pub use fill::{Fill, FillBudget, Writer};
 pub use flight::{Broken, Flight, Flights, Joined, Landing, Pilot};
 pub use generation::{Generations, Subject, Verdict};
 pub use key::Key;

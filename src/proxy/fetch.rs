@@ -226,7 +226,7 @@ impl Flying {
         if length > self.edge.max_object_bytes {
             return None;
         }
-        let writer = Writer::begin(length);
+        let writer = self.edge.fills.begin(length)?;
         let entry = self.entry(answer, freshness, stamp, Body::Filling(writer.fill()));
         Some((entry, writer))
     }

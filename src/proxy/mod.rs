@@ -32,7 +32,7 @@ use pingora::{ErrorType, Result};
 
 use crate::api::{Control, Purger};
 use crate::cache;
-use crate::cache::{Flights, Generations, Key, Store};
+use crate::cache::{FillBudget, Flights, Generations, Key, Store};
 use crate::failure::{Code, Failure};
 use crate::origin::Origin;
 use crate::render::Renderer;
@@ -69,6 +69,8 @@ pub struct Edge {
     pub slices: Slices,
     /// Originals whose origin gives no parts, for a while.
     pub whole_only: moka::sync::Cache<Key, ()>,
+    /// The memory of answers that are arriving.
+    pub fills: FillBudget,
     /// An object with more bytes is never kept.
     pub max_object_bytes: u64,
     /// Answers what is below `/api/`.

@@ -25,7 +25,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening;
 
 use crate::api::{Admin, Control, Public, Purger, admin_routes};
-use crate::cache::{Disk, DiskOptions, Flights, Memory, Policy, Store};
+use crate::cache::{Disk, DiskOptions, FillBudget, Flights, Memory, Policy, Store};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::Catalog;
@@ -213,6 +213,7 @@ impl Parts {
                 .max_capacity(WHOLE_ONLY)
                 .time_to_live(WHOLE_ONLY_FOR)
                 .build(),
+            fills: FillBudget::new(config.cache.fills.as_u64()),
             max_object_bytes: config.cache.max_object.as_u64(),
             origin: self.origin,
             renderer: self.renderer,

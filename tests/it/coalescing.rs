@@ -188,6 +188,24 @@ async fn who_leaves_before_the_picture_is_made_leaves_the_work_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_no_room_among_the_fills_is_passed_on() {
+    let origin = HttpOrigin::start();
+    let object: Vec<u8> = (0..2_000_000).map(|n| n as u8).collect();
+    origin.put("o.bin", &object);
+    origin.put("a.txt", b"text");
+    let edge = Edge::in_front_of(&origin, &[("cache.fills", "1MiB")]);
+    for fetched in 1..=2 {
+        let reply = edge.get("/media/o.bin").await;
+        assert!(reply.whole && reply.body == object, "{}", reply.body.len());
+        assert_eq!(origin.requests().len(), fetched, "not kept");
+    }
+    for _ in 0..2 {
+        assert_eq!(edge.get("/media/a.txt").await.body, b"text");
+    }
+    assert_eq!(origin.requests().len(), 3, "what fits is kept as ever");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_must_not_be_shared_is_fetched_for_each() {
     let origin = HttpOrigin::start();
     origin.put("a.txt", b"text");
