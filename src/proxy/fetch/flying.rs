@@ -1,128 +1,36 @@
-//! The way to the upstream and into the cache: one flight for equal misses, whoever asks.
-//!
-//! A flight is a task of its own. The client whose miss began it reads what it brings like everybody
-//! else, so that no client, by reading slowly or going away, ever holds up a fill.
+//! A flight under way: from the question to the last byte in the cache.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED, VARY};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
+};
 use http::{HeaderMap, HeaderName};
 use tokio::sync::oneshot;
 
-use crate::cache::{
-    Body, Entry, Flight, Freshness, Head, Joined, Key, Landing, Pilot, Selection, Subject, Verdict, Writer,
-};
+use crate::cache::{Body, Entry, Freshness, Head, Key, Landing, Pilot, Selection, Writer};
 use crate::metadata::Stamp;
 use crate::proxy::Edge;
 use crate::proxy::answer::{Found, How, Source};
+use crate::proxy::fetch::Slot;
 use crate::proxy::slices;
 use crate::proxy::slices::Progress;
 use crate::proxy::upstream;
 use crate::proxy::upstream::{Answer, Question, Validators};
 
-/// Where an answer belongs.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
-    /// The key of the canonical request.
-    pub(super) base: Key,
-    /// The same, or that of one among the answers that vary by the client's headers.
-    pub(super) key: Key,
-}
-
-impl Slot {
-    /// Where a failure to bring the answer is remembered for a moment: beside it, because a failure never
-    /// takes the place of what is stored.
-    pub(super) fn of_failure(self) -> Key {
-        self.key.within(&[b"failure"])
-    }
-}
-
-/// A flight that was lost without a word is begun anew so often.
-const TRIES: usize = 2;
-
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
 /// Headers of a 304 that say something of the exchange or of the body, which the stored answer knows
 /// better: RFC 9111 section 3.2.
-const NOT_UPDATED: [HeaderName; 5] = [
-    CONTENT_LENGTH,
-    http::header::CONTENT_ENCODING,
-    http::header::CONTENT_RANGE,
-    http::header::CONTENT_TYPE,
-    VARY,
-];
-
-/// Brings the answer of `key`, or joins whoever does. `stale` is what is stored of it.
-pub(super) async fn bring(
-    edge: &Arc<Edge>,
-    slot: Slot,
-    question: Question,
-    mut stale: Option<Arc<Entry>>,
-) -> Found {
-    for _ in 0..TRIES {
-        match join(edge, slot, &question) {
-            Joined::First(pilot) => {
-                let (tell, told) = oneshot::channel();
-                let flight = Flying { edge: Arc::clone(edge), slot, question, stale };
-                tokio::spawn(flight.fly(Waiting { pilot, first: Some(tell) }));
-                return told.await.unwrap_or_else(|_| Found::lost());
-            }
-            Joined::Other(flight) => {
-                let had_landed = flight.has_landed();
-                let how = if had_landed { How::Hit } else { How::Collapsed };
-                match wait(&flight, &question).await {
-                    // It has come for others, and must not be used again without a question.
-                    Landing::Shared(entry) if had_landed && !entry.freshness.is_fresh(SystemTime::now()) => {
-                        flight.end().await;
-                        stale = edge.store.memory().get(&slot.key);
-                    }
-                    Landing::Shared(entry) => return Found::new(Source::Stored(entry), how),
-                    Landing::Private => return alone(edge, &question).await,
-                    Landing::Broken(_) | Landing::Lost => {}
-                }
-            }
-        }
-    }
-    alone(edge, &question).await
-}
-
-/// Fetches anew what is answered with meanwhile, unless somebody does already.
-pub(super) fn refresh(edge: &Arc<Edge>, slot: Slot, question: Question, stale: Arc<Entry>) {
-    if let Joined::First(pilot) = join(edge, slot, &question) {
-        let flight = Flying { edge: Arc::clone(edge), slot, question, stale: Some(stale) };
-        tokio::spawn(flight.fly(Waiting { pilot, first: None }));
-    }
-}
-
-fn join(edge: &Edge, slot: Slot, question: &Question) -> Joined {
-    let generations = edge.generations.load();
-    let subject = Subject { key: question.key().as_str(), asset: None, tags: &[] };
-    let is_valid = |stamp| generations.verdict(&subject, stamp) == Verdict::Valid;
-    edge.flights.join(slot.key, generations.newest(), is_valid)
-}
-
-async fn wait(flight: &Flight, question: &Question) -> Landing {
-    match flight.landing().await {
-        // Another language than ours, say: RFC 9111 section 4.1.
-        Landing::Shared(entry) if !entry.selection.matches(&question.headers) => Landing::Private,
-        landing => landing,
-    }
-}
-
-/// For one client, past the cache.
-async fn alone(edge: &Edge, question: &Question) -> Found {
-    let answer = upstream::ask(edge, question, &Validators::default()).await;
-    let status = answer.head.status;
-    Found::passing(answer, How::Passed { status })
-}
+const NOT_UPDATED: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, VARY];
 
 /// Those who wait for a flight.
-struct Waiting {
+pub(super) struct Waiting {
     /// All who have joined, and who will until this is dropped.
-    pilot: Pilot,
+    pub(super) pilot: Pilot,
     /// The client whose miss began it.
-    first: Option<oneshot::Sender<Found>>,
+    pub(super) first: Option<oneshot::Sender<Found>>,
 }
 
 impl Waiting {
@@ -148,16 +56,17 @@ impl Waiting {
 }
 
 /// A flight under way.
-struct Flying {
-    edge: Arc<Edge>,
-    slot: Slot,
-    question: Question,
-    stale: Option<Arc<Entry>>,
+pub(super) struct Flying {
+    pub(super) edge: Arc<Edge>,
+    pub(super) slot: Slot,
+    pub(super) question: Question,
+    /// What is stored and may not be used without a question.
+    pub(super) stale: Option<Arc<Entry>>,
 }
 
 impl Flying {
     /// Flies to the end.
-    async fn fly(self, mut waiting: Waiting) {
+    pub(super) async fn fly(self, mut waiting: Waiting) {
         let asked = self.stale.as_deref().map(validators).unwrap_or_default();
         let began = Instant::now();
         let answer = upstream::ask(&self.edge, &self.question, &asked).await;
@@ -321,7 +230,7 @@ fn validators(stored: &Entry) -> Validators {
 }
 
 /// What the origin tagged the answer with, for purges.
-pub(super) fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
+pub(in crate::proxy) fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
     let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());
     let tags = lines.flat_map(|line| line.split(',')).map(str::trim);
     tags.filter(|tag| !tag.is_empty()).map(Box::from).collect()
