@@ -4,7 +4,7 @@
 //! body is. Whoever asks for the key meanwhile joins it. It belongs to no client.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -22,8 +22,8 @@ pub struct Flights {
 
 /// One of them, as those see it who wait for it.
 pub struct Flight {
-    /// The newest purge when it began.
-    stamp: Stamp,
+    /// The newest purge that its answer knows of.
+    stamp: AtomicU64,
     landed: watch::Sender<Option<Landing>>,
     /// Told of each who begins to wait.
     joined: Notify,
@@ -67,11 +67,11 @@ impl Flights {
     /// answer invalid (`is_valid` is asked about its stamp) is left to those who wait for it already.
     pub fn join(self: &Arc<Self>, key: Key, now: Stamp, is_valid: impl FnOnce(Stamp) -> bool) -> Joined {
         let mut by_key = self.by_key();
-        if let Some(flight) = by_key.get(&key).filter(|flight| is_valid(flight.stamp)) {
+        if let Some(flight) = by_key.get(&key).filter(|flight| is_valid(flight.stamp())) {
             return Joined::Other(Arc::clone(flight));
         }
         let flight = Arc::new(Flight {
-            stamp: now,
+            stamp: AtomicU64::new(now.0),
             landed: watch::Sender::new(None),
             joined: Notify::new(),
             has_ended: watch::Sender::new(false),
@@ -98,6 +98,10 @@ impl Flights {
 }
 
 impl Flight {
+    fn stamp(&self) -> Stamp {
+        Stamp(self.stamp.load(Ordering::Acquire))
+    }
+
     /// Whether the head of the answer is here already.
     pub fn has_landed(&self) -> bool {
         self.landed.borrow().is_some()
@@ -126,9 +130,14 @@ pub struct Pilot {
 }
 
 impl Pilot {
-    /// The newest purge when the flight began.
+    /// The newest purge that the answer knows of: at first, the newest when the flight began.
     pub fn stamp(&self) -> Stamp {
-        self.flight.stamp
+        self.flight.stamp()
+    }
+
+    /// The answer is newer than this purge, too.
+    pub fn outlive(&self, purge: Stamp) {
+        self.flight.stamp.fetch_max(purge.0, Ordering::AcqRel);
     }
 
     /// The flight, for those who wait.

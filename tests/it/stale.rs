@@ -276,6 +276,21 @@ async fn rfc5861_3_a_stale_picture_is_rendered_anew_once() {
 }
 
 #[tokio::test]
+async fn a_replaced_original_takes_all_its_variants_along() {
+    let origin = origin(&[("cache-control", "max-age=600")]);
+    let edge = Edge::in_front_of(&origin, &[]);
+    let (fresh, other) = ("/media/photo.jpg?resize=32,&format=png", "/media/photo.jpg?resize=16,&format=png");
+    let before = edge.get(fresh).await;
+    origin.say(&[("cache-control", "max-age=0")]);
+    assert_eq!(edge.get(other).await.status, 200);
+    origin.put("photo.jpg", &picture::jpeg(48, 64));
+    assert_eq!(edge.get(fresh).await.body, before.body, "nobody has noticed yet");
+    assert_eq!(edge.get(other).await.status, 200);
+    let after = edge.get(fresh).await;
+    assert!(after.status == 200 && after.body != before.body, "noticed by the other one's revalidation");
+}
+
+#[tokio::test]
 async fn a_renewal_that_breaks_leaves_what_was_there() {
     let origin = origin(&[("cache-control", "max-age=0, stale-if-error=600")]);
     let edge = Edge::in_front_of(&origin, &[]);

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 use tokio::sync::oneshot;
 
 use crate::cache::{Body, Entry, Freshness, Head, Key, Landing, Pilot, Selection, Writer};
-use crate::metadata::Stamp;
+use crate::metadata::{PurgeMode, PurgeScope, Stamp};
 use crate::proxy::Edge;
 use crate::proxy::answer::{Found, How, Source};
 use crate::proxy::fetch::Slot;
@@ -90,12 +90,37 @@ impl Flying {
                 return waiting.share(entry, how, answer);
             }
         }
+        if self.is_replacement(&answer) {
+            self.drop_variants(&waiting.pilot).await;
+        }
         if let Some(entry) = self.in_slices(&answer, waiting.pilot.stamp(), now) {
             return self.slice(waiting, entry, answer).await;
         }
         match self.admit(&answer, waiting.pilot.stamp(), now) {
             Some((entry, writer)) => self.fill(&mut waiting, entry, writer, answer).await,
             None => waiting.pass(answer),
+        }
+    }
+
+    /// Whether the origin has another version than the one that is stored.
+    fn is_replacement(&self, answer: &Answer) -> bool {
+        let tag = |head: &Head| head.headers.get(ETAG).cloned();
+        let stored = self.stale.as_ref().and_then(|stale| tag(&stale.head));
+        answer.head.status == 200 && stored.is_some() && tag(&answer.head) != stored
+    }
+
+    /// A replaced original makes all that was made of it stale, not only what was asked for now.
+    async fn drop_variants(&self, pilot: &Pilot) {
+        let scope = PurgeScope::Key(self.question.key().as_str().to_owned());
+        match self.edge.purger.purge(&[scope], PurgeMode::Stale).await {
+            Ok(stamp) => pilot.outlive(stamp),
+            Err(failure) => {
+                let cause = failure.cause;
+                tracing::warn!(
+                    cause,
+                    "an original was replaced; what was made of the old one stays until it expires"
+                );
+            }
         }
     }
 
