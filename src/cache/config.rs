@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::setting::Problem;
 
-/// How much is kept, and for how long what is not an answer.
+/// How much is kept, and for how long what is no answer of its own.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -25,6 +25,13 @@ pub struct Config {
     pub slice: ByteSize,
     /// Largest answer that is kept, 32 MiB; one that exceeds the budget is not kept either.
     pub max_object: ByteSize,
+    /// Budget for originals on the disk, 2 GiB; 0 turns the cache of originals off.
+    pub originals: ByteSize,
+    /// Budget for originals in memory, 64 MiB; larger ones are on the disk alone.
+    pub originals_memory: ByteSize,
+    /// How long an original is used before the origin is asked whether it is still the same, 10 s.
+    #[serde(with = "humantime_serde")]
+    pub originals_fresh: Duration,
     /// How long a missing object is remembered as missing, 10 s; 0 for not at all.
     #[serde(with = "humantime_serde")]
     pub negative_ttl: Duration,

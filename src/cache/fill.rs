@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::cache::ReadError;
 use crate::cache::segments::Segments;
+use crate::origin::Error as OriginError;
 
 /// The shared state of one fill.
 #[derive(Debug)]
@@ -28,15 +29,16 @@ struct Arrived {
     state: State,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Arriving,
     Complete,
-    Failed,
+    /// With the reason, if it was told.
+    Failed(Option<OriginError>),
 }
 
 /// The memory of all fills together.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FillBudget(Arc<Semaphore>);
 
 /// Permits are counted in 32 bits.
@@ -85,16 +87,21 @@ impl Writer {
             let mut arrived = self.0.arrived();
             arrived.body.push(bytes);
             if arrived.body.len() as u64 > self.0.length {
-                arrived.state = State::Failed;
+                arrived.state = State::Failed(None);
             }
         }
         self.0.changed.send_replace(());
     }
 
+    /// Ends the fill with the reason that its readers get.
+    pub fn fail(self, why: OriginError) {
+        self.0.arrived().state = State::Failed(Some(why));
+    }
+
     /// Ends the fill, and returns the body in memory of its own if every byte has come.
     pub fn complete(self) -> Option<Segments> {
         let mut arrived = self.0.arrived();
-        if arrived.state == State::Failed || arrived.body.len() as u64 != self.0.length {
+        if !matches!(arrived.state, State::Arriving) || arrived.body.len() as u64 != self.0.length {
             return None;
         }
         arrived.state = State::Complete;
@@ -107,8 +114,8 @@ impl Drop for Writer {
     fn drop(&mut self) {
         {
             let mut arrived = self.0.arrived();
-            if arrived.state == State::Arriving {
-                arrived.state = State::Failed;
+            if matches!(arrived.state, State::Arriving) {
+                arrived.state = State::Failed(None);
             }
         }
         self.0.changed.send_replace(());
@@ -140,13 +147,13 @@ impl Fill {
             {
                 let arrived = self.arrived();
                 // The last bytes of a failed fill are those that may be wrong, so none are handed out.
-                if arrived.state == State::Failed {
-                    return Err(ReadError::FillFailed);
+                if let State::Failed(why) = &arrived.state {
+                    return Err(why.clone().map_or(ReadError::FillFailed, ReadError::Origin));
                 }
                 if let Some(piece) = arrived.body.piece(position, end) {
                     return Ok(Some(piece));
                 }
-                if arrived.state == State::Complete {
+                if matches!(arrived.state, State::Complete) {
                     return Ok(None);
                 }
             }
@@ -196,6 +203,18 @@ mod tests {
         assert!(budget.begin(2 * PERMIT_BYTES).is_none(), "it is still read");
         drop(reader);
         assert!(budget.begin(10 * PERMIT_BYTES).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_reason_of_a_failure_reaches_its_readers() {
+        let writer = Writer::begin(3);
+        let fill = writer.fill();
+        let mut waiting = Box::pin(fill.read(0, 3));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        writer.fail(OriginError::TimedOut("here"));
+        for error in [waiting.await, fill.read(1, 2).await] {
+            assert!(matches!(error, Err(ReadError::Origin(OriginError::TimedOut("here")))), "{error:?}");
+        }
     }
 
     #[tokio::test]

@@ -13,18 +13,23 @@ use crate::cache::entry::Entry;
 use crate::cache::key::Key;
 use crate::metadata::Stamp;
 
-/// All fetches in progress.
-#[derive(Default)]
-pub struct Flights {
-    by_key: Mutex<HashMap<Key, Arc<Flight>>>,
+/// All fetches in progress; `T` is what they bring.
+pub struct Flights<T = Arc<Entry>> {
+    by_key: Mutex<HashMap<Key, Arc<Flight<T>>>>,
     count: AtomicUsize,
 }
 
+impl<T> Default for Flights<T> {
+    fn default() -> Self {
+        Self { by_key: Mutex::default(), count: AtomicUsize::default() }
+    }
+}
+
 /// One of them, as those see it who wait for it.
-pub struct Flight {
+pub struct Flight<T = Arc<Entry>> {
     /// The newest purge that its answer knows of.
     stamp: AtomicU64,
-    landed: watch::Sender<Option<Landing>>,
+    landed: watch::Sender<Option<Landing<T>>>,
     /// Told of each who begins to wait.
     joined: Notify,
     has_ended: watch::Sender<bool>,
@@ -32,9 +37,9 @@ pub struct Flight {
 
 /// What came of a flight.
 #[derive(Clone)]
-pub enum Landing {
+pub enum Landing<T = Arc<Entry>> {
     /// An answer for all who wait. Its body may still be arriving.
-    Shared(Arc<Entry>),
+    Shared(T),
     /// An answer for none but the one who began the flight.
     Private,
     /// No answer, and why.
@@ -55,17 +60,17 @@ pub enum Broken {
 }
 
 /// Whether a request is the first to ask.
-pub enum Joined {
+pub enum Joined<T = Arc<Entry>> {
     /// It is, and has to fly.
-    First(Pilot),
+    First(Pilot<T>),
     /// Another one flies already.
-    Other(Arc<Flight>),
+    Other(Arc<Flight<T>>),
 }
 
-impl Flights {
+impl<T> Flights<T> {
     /// Joins the flight of this key, or begins it at `now`. One that began before a purge which makes its
     /// answer invalid (`is_valid` is asked about its stamp) is left to those who wait for it already.
-    pub fn join(self: &Arc<Self>, key: Key, now: Stamp, is_valid: impl FnOnce(Stamp) -> bool) -> Joined {
+    pub fn join(self: &Arc<Self>, key: Key, now: Stamp, is_valid: impl FnOnce(Stamp) -> bool) -> Joined<T> {
         let mut by_key = self.by_key();
         if let Some(flight) = by_key.get(&key).filter(|flight| is_valid(flight.stamp())) {
             return Joined::Other(Arc::clone(flight));
@@ -92,16 +97,18 @@ impl Flights {
     }
 
     /// Nothing that holds this lock can panic midway.
-    fn by_key(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+    fn by_key(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight<T>>>> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Flight {
+impl<T> Flight<T> {
     fn stamp(&self) -> Stamp {
         Stamp(self.stamp.load(Ordering::Acquire))
     }
+}
 
+impl<T: Clone> Flight<T> {
     /// Whether the head of the answer is here already.
     pub fn has_landed(&self) -> bool {
         self.landed.borrow().is_some()
@@ -114,7 +121,7 @@ impl Flight {
     }
 
     /// Waits for the head of the answer.
-    pub async fn landing(&self) -> Landing {
+    pub async fn landing(&self) -> Landing<T> {
         let mut landed = self.landed.subscribe();
         self.joined.notify_one();
         let landing = landed.wait_for(Option::is_some).await;
@@ -123,13 +130,13 @@ impl Flight {
 }
 
 /// The one who flies. Dropping it ends the flight.
-pub struct Pilot {
-    flights: Arc<Flights>,
+pub struct Pilot<T = Arc<Entry>> {
+    flights: Arc<Flights<T>>,
     key: Key,
-    flight: Arc<Flight>,
+    flight: Arc<Flight<T>>,
 }
 
-impl Pilot {
+impl<T> Pilot<T> {
     /// The newest purge that the answer knows of: at first, the newest when the flight began.
     pub fn stamp(&self) -> Stamp {
         self.flight.stamp()
@@ -141,7 +148,7 @@ impl Pilot {
     }
 
     /// The flight, for those who wait.
-    pub fn flight(&self) -> Arc<Flight> {
+    pub fn flight(&self) -> Arc<Flight<T>> {
         Arc::clone(&self.flight)
     }
 
@@ -156,12 +163,12 @@ impl Pilot {
     }
 
     /// Tells all who wait. They may join until the pilot is dropped.
-    pub fn land(&self, landing: Landing) {
+    pub fn land(&self, landing: Landing<T>) {
         self.flight.landed.send_replace(Some(landing));
     }
 }
 
-impl Drop for Pilot {
+impl<T> Drop for Pilot<T> {
     fn drop(&mut self) {
         self.flight.landed.send_if_modified(|landed| match landed {
             Some(_) => false,
@@ -192,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_flies_and_the_others_wait_for_it() {
-        let flights = Arc::new(Flights::default());
+        let flights = Arc::<Flights>::default();
         let Joined::First(pilot) = join(&flights) else { panic!("nobody flies yet") };
         let Joined::Other(flight) = join(&flights) else { panic!("one flies") };
         let mut waiting = Box::pin(flight.landing());
@@ -207,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flight_that_a_purge_has_overtaken_is_joined_no_more() {
-        let flights = Arc::new(Flights::default());
+        let flights = Arc::<Flights>::default();
         let Joined::First(old) = join(&flights) else { panic!("nobody flies yet") };
         let Joined::First(new) = flights.join(KEY, Stamp(1), |stamp| stamp >= Stamp(1)) else {
             panic!("the old one does not count")
@@ -221,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_pilot_keeps_nobody_waiting() {
-        let flights = Arc::new(Flights::default());
+        let flights = Arc::<Flights>::default();
         let Joined::First(pilot) = join(&flights) else { panic!("nobody flies yet") };
         let Joined::Other(flight) = join(&flights) else { panic!("one flies") };
         drop(pilot);

@@ -1,7 +1,8 @@
-//! What names an answer: the canonical form of a verified request, and nothing else.
+//! What names an answer: the canonical form of a verified request, or the key of an original.
 
 use sha2::{Digest, Sha256};
 
+use crate::origin::ObjectKey;
 use crate::request::Variant;
 use crate::signature::Verified;
 
@@ -15,6 +16,11 @@ impl Key {
     pub fn of(variant: &Verified<Variant>, path: &str) -> Self {
         debug_assert_eq!(variant.value().to_path(), path, "the path is the variant's own");
         Self::digest(&[path.as_bytes()])
+    }
+
+    /// The key of an original among originals.
+    pub fn of_original(object: &ObjectKey) -> Self {
+        Self::digest(&[object.as_str().as_bytes()])
     }
 
     /// The key of something that belongs to this answer, named by `parts`.

@@ -110,7 +110,7 @@ pub struct Object {
     pub body: Body,
 }
 
-/// The bytes of an object, in pieces of at most about 64 KiB.
+/// The bytes of an object, in pieces of at most about 256 KiB.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
 /// The facts of an object.
@@ -129,8 +129,8 @@ pub struct ObjectInfo {
     pub headers: HeaderMap,
 }
 
-/// Why an origin could not answer.
-#[derive(Debug, thiserror::Error)]
+/// Why an origin could not answer. It can be told to all who wait for one answer.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// There is no such object (S3 and HTTP: 404, 410).
     #[error("no such object")]
@@ -159,5 +159,11 @@ pub enum Error {
     BadAnswer(String),
     /// Reading the local directory failed.
     #[error("reading failed: {0}")]
-    Io(#[from] std::io::Error),
+    Io(Arc<std::io::Error>),
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
 }

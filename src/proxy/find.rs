@@ -1,12 +1,12 @@
 //! From an admitted request to its answer: the cache first, then the upstream.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use pingora::http::RequestHeader;
 
-use crate::cache::{Body, Entry, Freshness, Subject, Usability, Verdict};
+use crate::cache::{Body, Entry, Usability};
 use crate::proxy::Edge;
 use crate::proxy::admit::Admitted;
 use crate::proxy::answer::{Found, How, Source};
@@ -84,18 +84,7 @@ fn failure(edge: &Edge, admitted: &Admitted, slot: Slot, now: SystemTime) -> Opt
 
 /// What purges have left of a stored answer.
 fn left_by_purges(edge: &Edge, admitted: &Admitted, entry: Arc<Entry>) -> Option<Arc<Entry>> {
-    let key = admitted.variant.value().key.as_str();
-    let subject = Subject { key, asset: None, tags: &entry.tags };
-    match edge.generations.load().verdict(&subject, entry.stamp) {
-        Verdict::Valid => Some(entry),
-        Verdict::Stale { since } => {
-            let since = UNIX_EPOCH + Duration::from_secs(since);
-            let fresh_until = entry.freshness.fresh_until.min(since);
-            let freshness = Freshness { fresh_until, ..entry.freshness };
-            Some(Arc::new(Entry { freshness, ..Entry::clone(&entry) }))
-        }
-        Verdict::Gone => None,
-    }
+    edge.generations.load().left_of(entry, admitted.variant.value().key.as_str())
 }
 
 /// What is stored for a request with these headers, and where its answer belongs.

@@ -3,6 +3,7 @@
 //! Everything that lives as long as the process is made here and handed down; nothing below reads the
 //! settings again.
 
+mod caches;
 mod catalog;
 mod drain;
 mod first_start;
@@ -25,7 +26,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening;
 
 use crate::api::{Admin, Control, Public, Purger, admin_routes};
-use crate::cache::{Disk, DiskOptions, FillBudget, Flights, Memory, Policy, Store};
+use crate::cache::{FillBudget, Flights, Policy, Store};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::Catalog;
@@ -111,6 +112,7 @@ struct Parts {
     renderer: Arc<Renderer>,
     store: Arc<Store>,
     flights: Arc<Flights>,
+    fills: FillBudget,
     known: catalog::Known,
     purger: Purger,
     metrics: Arc<Metrics>,
@@ -126,8 +128,10 @@ impl Parts {
     fn new(config: &Config, known: catalog::Known) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new()?);
         let origin = origin::counted(origin::open(&config.origin, &config.data.dir)?, Arc::clone(&metrics));
-        let renderer = Renderer::new(Arc::clone(&origin), &config.render, &config.image)
-            .map_err(system("render threads"))?;
+        let fills = FillBudget::new(config.cache.fills.as_u64());
+        let originals = caches::originals(config, &origin, &known.generations, &fills, &metrics);
+        let renderer =
+            Renderer::new(originals, &config.render, &config.image).map_err(system("render threads"))?;
         let purger = Purger {
             catalog: Catalog::reopen(&config.catalog, &config.data.dir)?,
             generations: Arc::clone(&known.generations),
@@ -135,8 +139,9 @@ impl Parts {
         Ok(Self {
             origin,
             renderer: Arc::new(renderer),
-            store: Arc::new(store(config)),
+            store: Arc::new(caches::answers(config)),
             flights: Arc::default(),
+            fills,
             known,
             purger,
             metrics,
@@ -213,7 +218,7 @@ impl Parts {
                 .max_capacity(WHOLE_ONLY)
                 .time_to_live(WHOLE_ONLY_FOR)
                 .build(),
-            fills: FillBudget::new(config.cache.fills.as_u64()),
+            fills: self.fills,
             max_object_bytes: config.cache.max_object.as_u64(),
             origin: self.origin,
             renderer: self.renderer,
@@ -224,16 +229,6 @@ impl Parts {
             server_options,
         }
     }
-}
-
-/// The tiers of the cache.
-fn store(config: &Config) -> Store {
-    let budget = config.cache.disk.as_u64();
-    let disk = (budget > 0).then(|| {
-        let dir = config.data.dir.join("cache/answers");
-        Disk::open(DiskOptions { dir, budget, write_queue: config.cache.write_queue.as_u64() })
-    });
-    Store::new(Memory::new(config.cache.memory.as_u64()), disk)
 }
 
 fn server_conf(config: &Config, run_dir: &Path, upgrade_socket: &Path) -> ServerConf {

@@ -51,6 +51,11 @@ const ORIGIN_REQUESTS: MetricRow = MetricRow {
     labels: &["method", "result"],
     help: "Requests to the origin: get or head; ok, not_modified or failed",
 };
+const ORIGINAL_REQUESTS: MetricRow = MetricRow {
+    name: "kinora_original_requests_total",
+    labels: &["result"],
+    help: "Sources of renders by the cache of originals: hit, miss, revalidated or joined",
+};
 const CONNECTIONS: MetricRow =
     MetricRow { name: "kinora_connections", labels: &[], help: "Open connections of clients" };
 const CACHE_ENTRIES: MetricRow =
@@ -75,6 +80,7 @@ pub const METRICS: &[MetricRow] = &[
     RENDERS,
     RENDER_SECONDS,
     ORIGIN_REQUESTS,
+    ORIGINAL_REQUESTS,
     CONNECTIONS,
     CACHE_ENTRIES,
     CACHE_BYTES,
@@ -147,6 +153,7 @@ pub struct Metrics {
     renders: IntCounterVec,
     render_seconds: HistogramVec,
     origin_requests: IntCounterVec,
+    original_requests: IntCounterVec,
     /// Open connections of clients.
     pub connections: IntGauge,
     gauges: [IntGauge; 6],
@@ -198,6 +205,7 @@ impl Metrics {
             renders: counters(&registry, RENDERS)?,
             render_seconds: histograms(&registry, RENDER_SECONDS)?,
             origin_requests: counters(&registry, ORIGIN_REQUESTS)?,
+            original_requests: counters(&registry, ORIGINAL_REQUESTS)?,
             connections: gauge(&registry, CONNECTIONS)?,
             gauges,
             registry,
@@ -231,6 +239,11 @@ impl Metrics {
     /// Counts one request to the origin.
     pub fn origin_request(&self, method: &str, result: &str) {
         self.origin_requests.with_label_values(&[method, result]).inc();
+    }
+
+    /// Counts one original that a render asked for.
+    pub fn original_request(&self, result: &str) {
+        self.original_requests.with_label_values(&[result]).inc();
     }
 
     /// The page that Prometheus reads.

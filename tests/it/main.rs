@@ -11,6 +11,7 @@ mod faults;
 mod golden;
 mod keys;
 mod origin;
+mod originals;
 mod overload;
 mod parser_bounds;
 mod protocols;

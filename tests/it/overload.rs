@@ -10,7 +10,8 @@ use crate::support::picture;
 async fn beyond_slots_and_queue_is_503_at_once_while_hits_answer() {
     let origin = HttpOrigin::start();
     origin.put("photo.jpg", &picture::jpeg(64, 48));
-    let edge = Edge::in_front_of(&origin, &[("render.slots", "1"), ("render.queue", "0")]);
+    let settings = [("render.slots", "1"), ("render.queue", "0"), ("cache.originals_fresh", "0s")];
+    let edge = Edge::in_front_of(&origin, &settings);
     let hit = "/media/photo.jpg?resize=8,&format=png";
     assert_eq!(edge.get(hit).await.status, 200);
     let (open, gate) = oneshot::channel();

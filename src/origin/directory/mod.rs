@@ -223,6 +223,6 @@ fn system_error(errno: Errno) -> Error {
         | Errno::NXIO
         | Errno::NODEV => Error::NotFound(Box::default()),
         Errno::ACCESS | Errno::PERM => Error::Refused("no permission to read the file".to_owned()),
-        other => Error::Io(other.into()),
+        other => std::io::Error::from(other).into(),
     }
 }

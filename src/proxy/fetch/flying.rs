@@ -3,13 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
-};
-use http::{HeaderMap, HeaderName};
 use tokio::sync::oneshot;
 
-use crate::cache::{Body, Entry, Freshness, Head, Key, Landing, Pilot, Selection, Writer};
+use crate::cache::{Body, Entry, Freshness, Key, Landing, Pilot, Writer};
 use crate::metadata::{PurgeMode, PurgeScope, Stamp};
 use crate::proxy::Edge;
 use crate::proxy::answer::{Found, How, Source};
@@ -18,12 +14,6 @@ use crate::proxy::slices;
 use crate::proxy::slices::Progress;
 use crate::proxy::upstream;
 use crate::proxy::upstream::{Answer, Question, Validators};
-
-const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
-
-/// Headers of a 304 that say something of the exchange or of the body, which the stored answer knows
-/// better: RFC 9111 section 3.2.
-const NOT_UPDATED: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, VARY];
 
 /// Those who wait for a flight.
 pub(super) struct Waiting {
@@ -74,8 +64,9 @@ impl Flying {
         let status = answer.head.status;
         if let Some(stale) = &self.stale {
             let standing_in = if status == 304 {
-                let refreshed = self.refreshed(stale, &answer.head, waiting.pilot.stamp(), now);
-                let entry = Arc::new(refreshed);
+                let told = &answer.head.headers;
+                let entry = self.edge.freshness.refresh(stale, told, waiting.pilot.stamp(), now);
+                let entry = Arc::new(entry);
                 self.renew(&entry);
                 Some((entry, How::Revalidated))
             } else if status >= 500 && stale.freshness.stands_in_for_errors(now) {
@@ -104,9 +95,8 @@ impl Flying {
 
     /// Whether the origin has another version than the one that is stored.
     fn is_replacement(&self, answer: &Answer) -> bool {
-        let tag = |head: &Head| head.headers.get(ETAG).cloned();
-        let stored = self.stale.as_ref().and_then(|stale| tag(&stale.head));
-        answer.head.status == 200 && stored.is_some() && tag(&answer.head) != stored
+        let stored = self.stale.as_ref().and_then(|stale| stale.head.etag());
+        answer.head.status == 200 && stored.is_some() && answer.head.etag() != stored
     }
 
     /// A replaced original makes all that was made of it stale, not only what was asked for now.
@@ -127,7 +117,7 @@ impl Flying {
     /// The entry of an answer that is kept in slices, if this is one.
     fn in_slices(&self, answer: &Answer, stamp: Stamp, now: SystemTime) -> Option<Arc<Entry>> {
         let headers = &answer.head.headers;
-        let length = content_length(headers).filter(|_| answer.head.status == 200)?;
+        let length = answer.head.length().filter(|_| answer.head.status == 200)?;
         let is_large = length > self.edge.max_object_bytes;
         if !is_large || !slices::can_be_sliced(&self.edge, &self.question, &self.slot.base, headers) {
             return None;
@@ -156,20 +146,14 @@ impl Flying {
     /// Whether the answer may be kept, and the entry that it becomes.
     fn admit(&self, answer: &Answer, stamp: Stamp, now: SystemTime) -> Option<(Entry, Writer)> {
         let freshness = self.edge.freshness.admit(&answer.head, now)?;
-        let length = content_length(&answer.head.headers)?;
-        if length > self.edge.max_object_bytes {
-            return None;
-        }
+        let length = answer.head.length().filter(|&length| length <= self.edge.max_object_bytes)?;
         let writer = self.edge.fills.begin(length)?;
         let entry = self.entry(answer, freshness, stamp, Body::Filling(writer.fill()));
         Some((entry, writer))
     }
 
     fn entry(&self, answer: &Answer, freshness: Freshness, stamp: Stamp, body: Body) -> Entry {
-        let head = answer.head.clone();
-        let tags = tags(&head.headers);
-        let selection = Selection::of(&head.headers, &self.question.headers);
-        Entry { head, freshness, stamp, tags, selection, held_until: None, body }
+        Entry::new(answer.head.clone(), &self.question.headers, freshness, stamp, body)
     }
 
     /// How a new answer came, whether something was stored before or not.
@@ -223,20 +207,6 @@ impl Flying {
         }
         keep(self.slot.base);
     }
-
-    /// RFC 9111 section 4.3.4: the stored answer with the headers of the 304.
-    fn refreshed(&self, stale: &Entry, told: &Head, stamp: Stamp, now: SystemTime) -> Entry {
-        let mut head = stale.head.clone();
-        for name in told.headers.keys().filter(|name| !NOT_UPDATED.contains(name)) {
-            head.headers.remove(name);
-            for value in told.headers.get_all(name) {
-                head.headers.append(name, value.clone());
-            }
-        }
-        let freshness = self.edge.freshness.renew(&head, &told.headers, now);
-        let tags = tags(&head.headers);
-        Entry { head, freshness, stamp, tags, held_until: None, ..stale.clone() }
-    }
 }
 
 /// An origin that took long to fail is left in peace for as long again; asking one that fails at once
@@ -247,20 +217,5 @@ fn hold(took: Duration) -> Option<Duration> {
 }
 
 fn validators(stored: &Entry) -> Validators {
-    let text = |name| Some(stored.head.headers.get(name)?.to_str().ok()?.to_owned());
-    Validators {
-        etag: text(ETAG),
-        last_modified: text(LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(&date).ok()),
-    }
-}
-
-/// What the origin tagged the answer with, for purges.
-pub(in crate::proxy) fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
-    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());
-    let tags = lines.flat_map(|line| line.split(',')).map(str::trim);
-    tags.filter(|tag| !tag.is_empty()).map(Box::from).collect()
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    Validators { etag: stored.head.etag().map(str::to_owned), last_modified: stored.head.last_modified() }
 }

@@ -16,8 +16,6 @@ use crate::proxy::answer::{Found, How, Source};
 use crate::proxy::upstream;
 use crate::proxy::upstream::{Question, Validators};
 
-pub(super) use flying::tags;
-
 use flying::{Flying, Waiting};
 
 /// Where an answer belongs.

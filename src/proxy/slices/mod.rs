@@ -10,15 +10,14 @@ mod run;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{CONTENT_LENGTH, ETAG, RANGE};
+use http::header::{ETAG, RANGE};
 use http::{HeaderMap, Method};
 use pingora::http::RequestHeader;
 
-use crate::cache::{Body, Entry, Joined, Key, Landing, Selection, Subject, Verdict};
+use crate::cache::{Body, Entry, Joined, Key, Landing, Subject, Verdict};
 use crate::headers::conditional::EntityTag;
 use crate::metadata::Stamp;
 use crate::proxy::Edge;
-use crate::proxy::fetch::tags;
 use crate::proxy::upstream;
 use crate::proxy::upstream::Question;
 use crate::request::VariantWork;
@@ -135,15 +134,12 @@ pub(super) async fn introduce(edge: &Edge, question: &Question, base: Key) -> Op
 
 async fn headed(edge: &Edge, question: &Question, base: Key, stamp: Stamp) -> Option<Arc<Entry>> {
     let head = upstream::head(edge, question).await?;
-    let length = head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    let length = head.length()?;
     if length <= edge.slices.above || !can_be_sliced(edge, question, &base, &head.headers) {
         return None;
     }
     let freshness = edge.freshness.admit(&head, SystemTime::now())?;
-    let selection = Selection::of(&head.headers, &question.headers);
-    let tags = tags(&head.headers);
-    let body = Body::Sliced { length };
-    Some(Arc::new(Entry { head, freshness, stamp, tags, selection, held_until: None, body }))
+    Some(Arc::new(Entry::new(head, &question.headers, freshness, stamp, Body::Sliced { length })))
 }
 
 fn strong_tag(headers: &HeaderMap) -> Option<&str> {

@@ -1,0 +1,50 @@
+//! The two caches from their settings: of answers, and of the originals that variants are made of.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytesize::ByteSize;
+
+use crate::cache::{Disk, DiskOptions, FillBudget, Generations, Memory, Originals, Store};
+use crate::config::Config;
+use crate::origin::Origin;
+use crate::telemetry::Metrics;
+
+/// The tiers of the cache of answers.
+pub(super) fn answers(config: &Config) -> Store {
+    store(config, "answers", config.cache.memory, config.cache.disk)
+}
+
+/// The origin for making variants: behind a cache, if that is on.
+pub(super) fn originals(
+    config: &Config,
+    origin: &Arc<dyn Origin>,
+    generations: &Arc<ArcSwap<Generations>>,
+    fills: &FillBudget,
+    metrics: &Arc<Metrics>,
+) -> Arc<dyn Origin> {
+    let (origin, cache) = (Arc::clone(origin), &config.cache);
+    if cache.originals.as_u64() == 0 {
+        return origin;
+    }
+    let originals = Originals {
+        origin,
+        store: store(config, "originals", cache.originals_memory, cache.originals),
+        generations: Arc::clone(generations),
+        fills: fills.clone(),
+        // A variant must not be found unchanged by looking at what is older than the variant may be.
+        fresh: cache.originals_fresh.min(config.delivery.s_maxage),
+        max_bytes: config.image.max_source_bytes.as_u64(),
+        metrics: Arc::clone(metrics),
+    };
+    originals.into_origin()
+}
+
+fn store(config: &Config, name: &str, memory: ByteSize, disk: ByteSize) -> Store {
+    let budget = disk.as_u64();
+    let disk = (budget > 0).then(|| {
+        let dir = config.data.dir.join("cache").join(name);
+        Disk::open(DiskOptions { dir, budget, write_queue: config.cache.write_queue.as_u64() })
+    });
+    Store::new(Memory::new(memory.as_u64()), disk)
+}
