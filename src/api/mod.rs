@@ -8,4 +8,3 @@ mod purge;
 pub use admin::{Admin, admin_routes};
 pub use config::Config;
 pub use public::{Control, Public, public_routes};
-pub use purge::Purger;

@@ -14,7 +14,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFT
 use http::{HeaderMap, HeaderValue, StatusCode, request};
 use tower_service::Service;
 
-use crate::api::purge::{Purger, purge};
+use crate::api::purge::purge;
+use crate::cache::Purger;
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
 use crate::signature::{KeyRing, Scope};

@@ -1,11 +1,9 @@
-//! Purge in the running server, and `POST /api/v1/purge`: what came from these assets, keys, prefixes and
+//! `POST /api/v1/purge`: what came from these assets, keys, prefixes and
 //! tags is purged, at once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
@@ -14,37 +12,12 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::api::public::{MAX_BODY_BYTES, Public, refuse, uncached};
-use crate::cache::{Generations, follow_purges};
 use crate::failure::{Code, Failure};
-use crate::metadata::{Catalog, PurgeMode, PurgeScope, Stamp};
+use crate::metadata::{PurgeMode, PurgeScope};
 use crate::signature::Scope;
 
 /// The longest request, all of its lists together.
 const MAX_ITEMS: usize = 1000;
-
-/// Purges in this process.
-#[derive(Clone)]
-pub struct Purger {
-    /// Where purges are recorded.
-    pub catalog: Catalog,
-    /// The purges that look-ups know.
-    pub generations: Arc<ArcSwap<Generations>>,
-}
-
-impl Purger {
-    /// Returns once the purge is on the disk and every look-up knows it. Should only the latter fail,
-    /// the client is told to try again, which does no harm.
-    ///
-    /// # Errors
-    /// A scope that could cover nothing, and what the catalogue has to say.
-    pub async fn purge(&self, scopes: &[PurgeScope], mode: PurgeMode) -> Result<Stamp, Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let stamp = self.catalog.purge(scopes, mode, now).await?;
-        follow_purges(&self.catalog, &self.generations).await?;
-        tracing::info!(purged = scopes.len(), %mode, generation = stamp.0, "purged");
-        Ok(stamp)
-    }
-}
 
 /// The body. What is left out is empty, `false`, or `gone`.
 #[derive(Debug, Default, Deserialize)]

@@ -34,7 +34,7 @@ pub use key::Key;
 pub use memory::Memory;
 pub use originals::Originals;
 pub use policy::Policy;
-pub use purges::follow_purges;
+pub use purges::{Purger, follow_purges};
 pub use segments::Segments;
 pub use selection::Selection;
 pub use store::Store;

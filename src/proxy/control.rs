@@ -61,7 +61,8 @@ async fn purge(edge: &Edge, session: &ServerSession) -> Result<(), Failure> {
     let target = String::from_utf8_lossy(session.req_header().raw_path());
     let request = MediaRequest::parse(&split_target(&target), &edge.rules)?;
     let scope = PurgeScope::Key(request.key.as_str().to_owned());
-    edge.purger.purge(&[scope], PurgeMode::Gone).await.map(|_| ())
+    edge.purger.purge(&[scope], PurgeMode::Gone).await?;
+    Ok(())
 }
 
 /// Feeds the request's body to whoever answers, as fast as it is taken.

@@ -30,9 +30,9 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::{ErrorType, Result};
 
-use crate::api::{Control, Purger};
+use crate::api::Control;
 use crate::cache;
-use crate::cache::{FillBudget, Flights, Generations, Key, Store};
+use crate::cache::{FillBudget, Flights, Generations, Key, Purger, Store};
 use crate::failure::{Code, Failure};
 use crate::origin::Origin;
 use crate::render::Renderer;

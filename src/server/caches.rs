@@ -1,13 +1,13 @@
 //! The two caches from their settings: of answers, and of the originals that variants are made of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytesize::ByteSize;
 
-use crate::cache::{Disk, DiskOptions, FillBudget, Generations, Memory, Originals, Store};
+use crate::cache::{Disk, DiskOptions, FillBudget, Memory, Originals, Purger, Store};
 use crate::config::Config;
-use crate::origin::Origin;
+use crate::origin::{Kind, Origin};
 use crate::telemetry::Metrics;
 
 /// The tiers of the cache of answers.
@@ -19,7 +19,7 @@ pub(super) fn answers(config: &Config) -> Store {
 pub(super) fn originals(
     config: &Config,
     origin: &Arc<dyn Origin>,
-    generations: &Arc<ArcSwap<Generations>>,
+    purger: &Purger,
     fills: &FillBudget,
     metrics: &Arc<Metrics>,
 ) -> Arc<dyn Origin> {
@@ -30,10 +30,14 @@ pub(super) fn originals(
     let originals = Originals {
         origin,
         store: store(config, "originals", cache.originals_memory, cache.originals),
-        generations: Arc::clone(generations),
+        purger: purger.clone(),
         fills: fills.clone(),
-        // A variant must not be found unchanged by looking at what is older than the variant may be.
-        fresh: cache.originals_fresh.min(config.delivery.s_maxage),
+        fresh: match config.origin.kind {
+            // To ask it costs next to nothing.
+            Kind::Directory => Duration::ZERO,
+            // A variant must not be found unchanged by looking at what is older than the variant may be.
+            Kind::S3 | Kind::Http => cache.originals_fresh.min(config.delivery.s_maxage),
+        },
         max_bytes: config.image.max_source_bytes.as_u64(),
         metrics: Arc::clone(metrics),
     };

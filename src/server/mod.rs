@@ -25,8 +25,8 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::background::background_service;
 use pingora::services::listening;
 
-use crate::api::{Admin, Control, Public, Purger, admin_routes};
-use crate::cache::{FillBudget, Flights, Policy, Store};
+use crate::api::{Admin, Control, Public, admin_routes};
+use crate::cache::{FillBudget, Flights, Policy, Purger, Store};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::Catalog;
@@ -129,13 +129,13 @@ impl Parts {
         let metrics = Arc::new(Metrics::new()?);
         let origin = origin::counted(origin::open(&config.origin, &config.data.dir)?, Arc::clone(&metrics));
         let fills = FillBudget::new(config.cache.fills.as_u64());
-        let originals = caches::originals(config, &origin, &known.generations, &fills, &metrics);
-        let renderer =
-            Renderer::new(originals, &config.render, &config.image).map_err(system("render threads"))?;
         let purger = Purger {
             catalog: Catalog::reopen(&config.catalog, &config.data.dir)?,
             generations: Arc::clone(&known.generations),
         };
+        let originals = caches::originals(config, &origin, &purger, &fills, &metrics);
+        let renderer =
+            Renderer::new(originals, &config.render, &config.image).map_err(system("render threads"))?;
         Ok(Self {
             origin,
             renderer: Arc::new(renderer),

@@ -9,7 +9,6 @@ mod object;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName};
@@ -17,10 +16,10 @@ use http::{HeaderMap, HeaderName};
 use crate::cache::entry::{Body, Entry};
 use crate::cache::fill::{FillBudget, Writer};
 use crate::cache::flight::{Flight, Flights, Joined, Landing, Pilot};
-use crate::cache::generation::Generations;
 use crate::cache::key::Key;
 use crate::cache::originals::object::Reading;
 use crate::cache::policy::Policy;
+use crate::cache::purges::Purger;
 use crate::cache::store::Store;
 use crate::metadata::Stamp;
 use crate::origin::{Answer, Ask, Error, Object, ObjectInfo, ObjectKey, Origin};
@@ -36,7 +35,7 @@ pub struct Originals {
     /// Where they are kept.
     pub store: Store,
     /// Purges.
-    pub generations: Arc<ArcSwap<Generations>>,
+    pub purger: Purger,
     /// How long one is used unasked where the origin says nothing of it.
     pub fresh: Duration,
     /// The memory of all that is arriving.
@@ -147,7 +146,7 @@ impl Parts {
 
     /// Joins the flight, or begins it; whether it was begun.
     fn join(self: &Arc<Self>, key: &ObjectKey, name: Key) -> (Arc<Flight<Arrival>>, bool) {
-        let newest = self.of.generations.load().newest();
+        let newest = self.of.purger.generations.load().newest();
         // One that began before a purge may be covered by it: its tags are not known yet.
         match self.flights.join(name, newest, |began| began >= newest) {
             Joined::Other(flight) => (flight, false),
@@ -162,15 +161,19 @@ impl Parts {
     /// Brings an original, to the end.
     async fn fly(self: Arc<Self>, key: ObjectKey, name: Key, pilot: Pilot<Arrival>) {
         let stored = self.of.store.get(&name).await.and_then(|entry| self.left(&key, entry));
-        let is_fresh = stored.as_ref().is_some_and(|entry| is_fresh(entry));
-        if let Some(entry) = stored.as_ref().filter(|_| is_fresh) {
+        if let Some(entry) = stored.as_ref().filter(|entry| is_fresh(entry)) {
             self.count("hit");
             return pilot.land(Landing::Shared(Arrival::Kept(Arc::clone(entry))));
         }
         let ask = stored.as_deref().map(object::condition).unwrap_or_default();
         match (self.of.origin.get(&key, &ask).await, stored) {
-            (Ok(Answer::Object(object)), _) => {
+            (Ok(Answer::Object(object)), stored) => {
                 self.count("miss");
+                if stored.is_some_and(|stored| stored.head.etag() != object.info.etag.as_deref())
+                    && let Some(stamp) = self.of.purger.replaced(&key).await
+                {
+                    pilot.outlive(stamp);
+                }
                 self.arrive(name, &pilot, object).await;
             }
             (Ok(Answer::NotModified(told)), Some(stored)) => {
@@ -178,7 +181,10 @@ impl Parts {
                 let told = object::head(&told).headers;
                 let entry = self.policy.refresh(&stored, &told, pilot.stamp(), SystemTime::now());
                 let entry = Arc::new(entry);
-                self.of.store.renew(name, &entry);
+                // One that is asked for every time gains nothing by a write.
+                if is_fresh(&entry) || entry.stamp != stored.stamp {
+                    self.of.store.renew(name, &entry);
+                }
                 pilot.land(Landing::Shared(Arrival::Kept(entry)));
             }
             (Ok(Answer::NotModified(_)), None) => {
@@ -240,7 +246,7 @@ impl Parts {
     }
 
     fn left(&self, key: &ObjectKey, entry: Arc<Entry>) -> Option<Arc<Entry>> {
-        self.of.generations.load().left_of(entry, key.as_str())
+        self.of.purger.generations.load().left_of(entry, key.as_str())
     }
 
     fn answer(&self, key: &ObjectKey, entry: Arc<Entry>) -> Answer {

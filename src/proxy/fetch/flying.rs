@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 
 use crate::cache::{Body, Entry, Freshness, Key, Landing, Pilot, Writer};
-use crate::metadata::{PurgeMode, PurgeScope, Stamp};
+use crate::metadata::Stamp;
 use crate::proxy::Edge;
 use crate::proxy::answer::{Found, How, Source};
 use crate::proxy::fetch::Slot;
@@ -81,8 +81,10 @@ impl Flying {
                 return waiting.share(entry, how, answer);
             }
         }
-        if self.is_replacement(&answer) {
-            self.drop_variants(&waiting.pilot).await;
+        if self.is_replacement(&answer)
+            && let Some(stamp) = self.edge.purger.replaced(self.question.key()).await
+        {
+            waiting.pilot.outlive(stamp);
         }
         if let Some(entry) = self.in_slices(&answer, waiting.pilot.stamp(), now) {
             return self.slice(waiting, entry, answer).await;
@@ -97,21 +99,6 @@ impl Flying {
     fn is_replacement(&self, answer: &Answer) -> bool {
         let stored = self.stale.as_ref().and_then(|stale| stale.head.etag());
         answer.head.status == 200 && stored.is_some() && answer.head.etag() != stored
-    }
-
-    /// A replaced original makes all that was made of it stale, not only what was asked for now.
-    async fn drop_variants(&self, pilot: &Pilot) {
-        let scope = PurgeScope::Key(self.question.key().as_str().to_owned());
-        match self.edge.purger.purge(&[scope], PurgeMode::Stale).await {
-            Ok(stamp) => pilot.outlive(stamp),
-            Err(failure) => {
-                let cause = failure.cause;
-                tracing::warn!(
-                    cause,
-                    "an original was replaced; what was made of the old one stays until it expires"
-                );
-            }
-        }
     }
 
     /// The entry of an answer that is kept in slices, if this is one.

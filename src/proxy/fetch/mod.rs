@@ -83,7 +83,8 @@ pub(super) fn refresh(edge: &Arc<Edge>, slot: Slot, question: Question, stale: A
 fn join(edge: &Edge, slot: Slot, question: &Question) -> Joined {
     let generations = edge.generations.load();
     let subject = Subject { key: question.key().as_str(), asset: None, tags: &[] };
-    let is_valid = |stamp| generations.verdict(&subject, stamp) == Verdict::Valid;
+    // What is only stale by now may be joined: its entry will be asked about at the next look-up.
+    let is_valid = |stamp| generations.verdict(&subject, stamp) != Verdict::Gone;
     edge.flights.join(slot.key, generations.newest(), is_valid)
 }
 
