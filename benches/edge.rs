@@ -37,6 +37,8 @@ fn main() {
         targets.push(("  nginx proxy_cache, the same", &nginx.address, "/media/small.bin", ""));
     }
     targets.push(("hit, 20 kB, signed URL", &edge.address, signed, ""));
+    // A header that the front does not know: what a hit costs that is none of the plain ones.
+    targets.push(("hit, 20 kB, the full way", &edge.address, "/media/small.bin", "X-Full-Way: 1\r\n"));
     targets.push(("hit, 1 kB range", &edge.address, "/media/small.bin", "Range: bytes=5000-6023\r\n"));
     targets.push((
         "hit, 304",

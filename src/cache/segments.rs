@@ -21,8 +21,13 @@ struct Segment {
 
 impl Segments {
     /// Bytes in all.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Appends a piece; an empty one changes nothing.
@@ -44,6 +49,13 @@ impl Segments {
         let from = position - segment.start;
         let to = (end - segment.start).min(segment.bytes.len());
         Some(segment.bytes.slice(from..to))
+    }
+
+    /// All segments from `position` on, in order, the first one without what is before.
+    pub fn slices(&self, position: usize) -> impl Iterator<Item = &[u8]> {
+        let first = self.segments.partition_point(|segment| segment.start + segment.bytes.len() <= position);
+        let rest = self.segments.get(first..).unwrap_or_default();
+        rest.iter().map(move |segment| &segment.bytes[position.saturating_sub(segment.start)..])
     }
 
     /// All segments in order.
@@ -100,6 +112,8 @@ mod tests {
             let expected: Vec<u8> = whole.iter().copied().skip(from as usize).take(len as usize).collect();
             prop_assert_eq!(collect(&body, from, from + len), expected.clone());
             prop_assert_eq!(collect(&body.compact(), from, from + len), expected);
+            let rest: Vec<u8> = body.slices(from as usize).flatten().copied().collect();
+            prop_assert_eq!(rest, &whole[whole.len().min(from as usize)..]);
             prop_assert_eq!(body.compact().len(), whole.len());
         }
     }

@@ -1,7 +1,7 @@
 //! Which requests a stored answer is for, beyond its key: `Vary`, RFC 9111 section 4.1.
 
 use http::header::VARY;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cache::key::Key;
 
@@ -36,7 +36,12 @@ impl Selection {
 
     /// Whether the answer is for a request with these headers, too.
     pub fn matches(&self, request: &HeaderMap) -> bool {
-        self.0.iter().all(|(name, value)| value_of(request, name) == *value)
+        self.matches_lines(|name| lines_of(request, name))
+    }
+
+    /// The same for headers that are in no map: `lines` are those of one name.
+    pub fn matches_lines<'a>(&self, lines: impl Fn(&HeaderName) -> Vec<&'a [u8]>) -> bool {
+        self.0.iter().all(|(name, value)| joined(&lines(name)) == *value)
     }
 
     /// The key of the answer among those that share `base`; `None` if it is for all.
@@ -60,9 +65,17 @@ impl Selection {
     }
 }
 
-/// All lines of a header as one list.
 fn value_of(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|line| line.as_bytes().trim_ascii()).collect();
+    joined(&lines_of(headers, name))
+}
+
+fn lines_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+}
+
+/// All lines of a header as one list.
+fn joined(lines: &[&[u8]]) -> Vec<u8> {
+    let lines: Vec<&[u8]> = lines.iter().map(|line| line.trim_ascii()).collect();
     lines.join(&b", "[..])
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
@@ -65,12 +65,22 @@ pub(super) fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted, Early
     let target = std::str::from_utf8(head.raw_path())
         .map_err(|_| Failure::new(Code::BadRequest, "the path is not UTF-8"))?;
     // RFC 9112 section 3.2.2: a server has to accept the absolute form, and Pingora keeps it as it came.
-    let target = origin_form(target);
-    let request = MediaRequest::parse(&split_target(target), &edge.rules)?;
-    let claim = Claim { target, api_key: api_key(&head.headers) };
-    let request = verify(request, &claim, &edge.keys.load(), &edge.policy, unix_now())?;
+    let claim = Claim { target: origin_form(target), api_key: api_key(&head.headers) };
+    let accept = head.headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
+    Ok(verified(edge, &claim, accept, SystemTime::now())?)
+}
+
+/// The same for a `GET` without a body, whoever has parsed its head.
+pub(super) fn verified<'a>(
+    edge: &Edge,
+    claim: &Claim<'_>,
+    accept: impl IntoIterator<Item = &'a [u8]>,
+    now: SystemTime,
+) -> Result<Admitted, Failure> {
+    let request = MediaRequest::parse(&split_target(claim.target), &edge.rules)?;
+    let request = verify(request, claim, &edge.keys.load(), &edge.policy, unix_seconds(now))?;
     let class = match request.value().is_negotiated() {
-        true => FormatClass::negotiate(head.headers.get_all(ACCEPT).iter().map(http::HeaderValue::as_bytes))?,
+        true => FormatClass::negotiate(accept)?,
         false => FormatClass::JpegOrPng,
     };
     let variant = request.negotiate(class);
@@ -104,8 +114,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+pub(super) fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 #[cfg(test)]

@@ -89,6 +89,14 @@ fn unreadable(key: &str, path: &Path) -> Option<Problem> {
 impl ServerConfig {
     const LEAST_HEAD: ByteSize = ByteSize::kib(4);
 
+    /// How long a client may take for an answer of so many bytes, by [`ServerConfig::min_send_rate`].
+    pub(super) fn longest_answer(&self, bytes: u64) -> Duration {
+        match self.min_send_rate.as_u64() {
+            0 => Duration::MAX,
+            rate => Duration::from_secs(bytes.div_ceil(rate).max(1)),
+        }
+    }
+
     /// What is wrong with these values.
     pub fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

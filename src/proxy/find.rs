@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 
 use crate::cache::{Body, Entry, Usability};
@@ -80,6 +80,19 @@ fn open(edge: &Arc<Edge>, admitted: &Admitted, asked: &RequestHeader, slot: Slot
 fn failure(edge: &Edge, admitted: &Admitted, slot: Slot, now: SystemTime) -> Option<Arc<Entry>> {
     let failure = left_by_purges(edge, admitted, edge.store.memory().get(&slot.of_failure())?)?;
     failure.freshness.is_fresh(now).then_some(failure)
+}
+
+/// The fresh answer in memory to a request with these headers: `lines` are those of one name. `None`
+/// says nothing of what [`find`] may find.
+pub(super) fn at_hand<'a>(
+    edge: &Edge,
+    admitted: &Admitted,
+    now: SystemTime,
+    lines: impl Fn(&HeaderName) -> Vec<&'a [u8]>,
+) -> Option<Arc<Entry>> {
+    let entry = edge.store.memory().get(&admitted.cache_key)?;
+    let entry = left_by_purges(edge, admitted, entry)?;
+    (entry.selection.matches_lines(lines) && entry.freshness.is_fresh(now)).then_some(entry)
 }
 
 /// What purges have left of a stored answer.

@@ -46,7 +46,7 @@ use respond::Sent;
 
 pub use config::{DeliveryConfig, PurgeConfig, ServerConfig, TlsConfig};
 pub use cors::Cors;
-pub use front::{Front, FrontLimits};
+pub use front::{Front, FrontLimits, Plain, Reading, read_head};
 pub use slices::Slices;
 
 /// What the edge is made of; everything lives as long as the process.

@@ -21,7 +21,7 @@ use crate::headers::conditional::{EntityTag, Validators, http_date};
 use crate::headers::content_disposition::attachment;
 use crate::headers::range::{Parts, Range, Unsatisfiable};
 use crate::proxy::Edge;
-use crate::proxy::admit::{Admitted, unix_now};
+use crate::proxy::admit::{Admitted, unix_seconds};
 use crate::proxy::answer::Found;
 use crate::proxy::context::Context;
 use crate::proxy::parts::Cut;
@@ -87,7 +87,7 @@ pub(super) async fn send(
     };
     ctx.outcome = found.how().outcome();
     describe(edge, &asked.headers, &mut answer, &found, now)?;
-    personalise(admitted, &mut answer)?;
+    personalise(admitted, &mut answer, now)?;
     ctx.server_timing = found.timing.take();
     if let Some(timing) = &ctx.server_timing {
         answer.insert_header("Server-Timing", timing)?;
@@ -113,6 +113,23 @@ pub(super) async fn send(
     }
     session.write_response_body(Bytes::new(), true).await?;
     Ok(Sent::Whole)
+}
+
+/// The head of the whole of an answer, for a request that says nothing about how it wants it.
+///
+/// # Errors
+/// If a header of the answer cannot be written.
+pub(super) fn plain_head(
+    edge: &Edge,
+    admitted: &Admitted,
+    found: &Found,
+    now: SystemTime,
+) -> Result<Option<ResponseHeader>> {
+    let nothing = HeaderMap::new();
+    let Ok((mut answer, _)) = whole_or_part(&Method::GET, &nothing, found)? else { return Ok(None) };
+    describe(edge, &nothing, &mut answer, found, now)?;
+    personalise(admitted, &mut answer, now)?;
+    Ok(Some(answer))
 }
 
 /// A head alone. The end of the stream must be told on HTTP/2, and is known on HTTP/1.1.
@@ -204,11 +221,11 @@ fn describe(
 }
 
 /// What this client's URL asked for beyond the stored answer.
-fn personalise(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<()> {
+fn personalise(admitted: &Admitted, answer: &mut ResponseHeader, now: SystemTime) -> Result<()> {
     if admitted.request.value().is_negotiated() {
         answer.append_header(VARY, "Accept")?;
     }
-    shorten(admitted, answer)?;
+    shorten(admitted, answer, now)?;
     if answer.status.is_success()
         && let Delivery::Download { filename } = &admitted.request.value().delivery
     {
@@ -220,28 +237,27 @@ fn personalise(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<()> {
 }
 
 /// No cache may outlive the proof, and none but the client's own may keep what an API key opened.
-fn shorten(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<()> {
+fn shorten(admitted: &Admitted, answer: &mut ResponseHeader, now: SystemTime) -> Result<()> {
     if !admitted.by_api_key && admitted.request.expires().is_none() {
         return Ok(());
     }
-    let left = admitted
-        .request
-        .expires()
-        .map_or(u32::MAX, |expiry| u32::try_from(expiry.saturating_sub(unix_now())).unwrap_or(u32::MAX));
-    let now = Directives::parse(answer.headers.get_all(CACHE_CONTROL).iter().map(HeaderValue::as_bytes));
+    let left = admitted.request.expires().map_or(u32::MAX, |expiry| {
+        u32::try_from(expiry.saturating_sub(unix_seconds(now))).unwrap_or(u32::MAX)
+    });
+    let own = Directives::parse(answer.headers.get_all(CACHE_CONTROL).iter().map(HeaderValue::as_bytes));
     let at_most = |seconds: Option<u32>| seconds.map(|seconds| seconds.min(left));
-    let fresh = now.s_maxage.map_or(0, |seconds| seconds.min(left));
+    let fresh = own.s_maxage.map_or(0, |seconds| seconds.min(left));
     // What is served stale is served within the time left, too.
     let after = |seconds: Option<u32>| seconds.map(|seconds| seconds.min(left.saturating_sub(fresh)));
     let shortened = Directives {
-        max_age: at_most(now.max_age),
-        s_maxage: if admitted.by_api_key { None } else { at_most(now.s_maxage) },
-        stale_while_revalidate: after(now.stale_while_revalidate),
-        stale_if_error: after(now.stale_if_error),
-        is_public: now.is_public && !admitted.by_api_key,
-        is_private: now.is_private || admitted.by_api_key,
+        max_age: at_most(own.max_age),
+        s_maxage: if admitted.by_api_key { None } else { at_most(own.s_maxage) },
+        stale_while_revalidate: after(own.stale_while_revalidate),
+        stale_if_error: after(own.stale_if_error),
+        is_public: own.is_public && !admitted.by_api_key,
+        is_private: own.is_private || admitted.by_api_key,
         is_immutable: false,
-        ..now
+        ..own
     };
     answer.insert_header(CACHE_CONTROL, shortened.to_string())
 }

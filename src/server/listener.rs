@@ -9,7 +9,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use axum::Router;
+use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::{Fds, ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use pingora::services::background::BackgroundService;
@@ -79,10 +81,13 @@ impl Prebound {
     /// Adds a socket, with TLS on it or without.
     pub(super) fn add(&mut self, socket: TcpListener, tls: Option<TlsSettings>) -> Result<(), Error> {
         let address = local(&socket)?.to_string();
-        match tls {
-            Some(settings) => self.service.add_tls_with_settings(&address, None, settings),
-            None => self.service.add_tcp(&address),
-        }
+        // The front reads into a buffer that all connections share, and TLS into its own.
+        let buffers = L4BufferSettings::default().read(0);
+        let listener = ListenerConfig::tcp(&address).l4_buffer(buffers);
+        self.service.add_listener(match tls {
+            Some(settings) => listener.tls(settings),
+            None => listener,
+        });
         self.sockets.push((address, socket));
         Ok(())
     }

@@ -8,6 +8,7 @@ mod conformance;
 mod delivery;
 mod docs;
 mod faults;
+mod front;
 mod golden;
 mod keys;
 mod origin;

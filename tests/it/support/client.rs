@@ -103,13 +103,7 @@ impl Connection {
 
     /// The head of an answer alone.
     pub(crate) async fn head(&mut self) -> Reply {
-        let end = loop {
-            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
-            let more = self.more().await;
-            assert!(more, "closed before an answer: {}", self.read.escape_ascii());
-        };
+        let end = self.end_of_head().await;
         let head: Vec<u8> = self.read.drain(..end).collect();
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut parsed = httparse::Response::new(&mut headers);
@@ -121,6 +115,27 @@ impl Connection {
             map.append(name, HeaderValue::from_bytes(header.value).expect("a value"));
         }
         Reply { status, headers: map, body: Vec::new(), whole: true }
+    }
+
+    /// An answer of a known length, byte for byte.
+    pub(crate) async fn raw(&mut self) -> Vec<u8> {
+        let end = self.end_of_head().await;
+        let head = String::from_utf8_lossy(&self.read[..end]).to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
+        let (raw, whole) = self.exactly(end + length).await;
+        assert!(whole, "cut short");
+        raw
+    }
+
+    async fn end_of_head(&mut self) -> usize {
+        loop {
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                return end + 4;
+            }
+            let more = self.more().await;
+            assert!(more, "closed before an answer: {}", self.read.escape_ascii());
+        }
     }
 
     /// So many bytes of a body, or as many as there are, and whether that is all of them.

@@ -1,39 +1,53 @@
 //! The connection before Pingora's parser sees it: how many there are, and how long and how large the
 //! head of a request may be. Pingora itself limits neither the time nor, below 1 MB, the size.
+//!
+//! A plain request for what is at hand ends here, as a [`Hit`]; every other one goes the full way, with
+//! the bytes that have been read.
 
+mod head;
+mod hit;
+mod written;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use http::Uri;
-use httparse::Status;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
+use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::{ALPN, Stream};
+use pingora::protocols::{ALPN, Shutdown, Stream};
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 
 use crate::failure::{Code, Failure, PROBLEM_TYPE};
 use crate::proxy::Edge;
 use crate::telemetry::{Metrics, Outcome};
 
+use hit::Hit;
+
+pub use head::{Plain, Reading, read_head};
+
 /// RFC 9113 section 3.4.
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// More headers than this are no browser's.
-const MAX_HEADERS: usize = 100;
-
-/// More than this is no URI for the `http` crate.
-const MAX_TARGET_BYTES: usize = 65_534;
 
 /// After a refusal, for what the client is still sending.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The first piece of a head; most fit into it.
-const FIRST_READ_BYTES: usize = 2048;
+const FIRST_READ_BYTES: usize = 4096;
+
+thread_local! {
+    /// What arrives first is read into this, whatever its connection: so none needs memory of its own
+    /// while nothing arrives.
+    static FIRST_READ: RefCell<[u8; FIRST_READ_BYTES]> = const { RefCell::new([0; FIRST_READ_BYTES]) };
+}
 
 /// What one client and all together may take.
 #[derive(Debug, Clone, Copy)]
@@ -74,16 +88,20 @@ enum Opening {
 
 /// What became of waiting for a head.
 enum Head {
-    Whole(BytesMut),
+    /// The head, and the answer to it if that is at hand.
+    Whole(BytesMut, Option<Hit>),
     Refused(Failure),
     Gone,
 }
 
 #[async_trait]
 impl ServerApp for Front {
+    /// Serves in a task of its own: the one that Pingora has made for the connection has room for a
+    /// handshake of TLS, which is more than all the rest of an idle connection together.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _open = Open::count(self)?;
-        self.serve(stream, shutdown).await;
+        let open = Open::count(Arc::clone(self))?;
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move { open.0.serve(stream, &shutdown).await });
         None
     }
 }
@@ -99,28 +117,33 @@ impl Front {
             Opening::Late => return self.refuse(stream, &late()).await,
             Opening::Gone => return,
         }
-        let mut settings: Option<HttpPersistentSettings> = None;
+        let mut watch = shutdown.clone();
+        let mut stop = pin!(async move { drop(watch.wait_for(|stop| *stop).await) });
+        let mut idle = pin!(sleep(self.limits.idle_timeout));
+        let mut reuses = self.limits.requests_per_connection;
         loop {
-            let head = match self.read_head(&mut stream, shutdown).await {
-                Head::Whole(head) => head,
+            let Some(begun) = self.first_bytes(&mut stream, stop.as_mut(), idle.as_mut()).await else {
+                return;
+            };
+            reuses = reuses.map(|reuses| reuses.saturating_sub(1));
+            let stays = reuses != Some(0) && !*shutdown.borrow();
+            let (head, hit) = match self.read_head(&mut stream, begun, stays).await {
+                Head::Whole(head, hit) => (head, hit),
                 Head::Refused(failure) => return self.refuse(stream, &failure).await,
                 Head::Gone => return,
             };
-            let mut session = ServerSession::new_http1(stream);
-            match settings.take() {
-                Some(settings) => settings.apply_to_session(&mut session),
-                None => {
-                    session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
-                    let reuses = self.limits.requests_per_connection.map(|all| all.saturating_sub(1));
-                    session.set_keepalive_reuses_remaining(reuses);
+            if let Some(hit) = hit {
+                if hit.send(&self.edge, &mut stream).await && stays {
+                    continue;
                 }
+                return Shutdown::shutdown(&mut *stream).await;
             }
-            if *shutdown.borrow() {
-                session.set_keepalive(None);
-            }
+            let mut session = ServerSession::new_http1(stream);
+            session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
+            session.set_keepalive_reuses_remaining(reuses);
             session.set_pipelined_prefix(head);
             let Some(reused) = self.edge.process_new_http(session, shutdown).await else { return };
-            (stream, settings) = reused.consume();
+            (stream, _) = reused.consume();
         }
     }
 
@@ -148,30 +171,44 @@ impl Front {
         Opening::Http2
     }
 
-    async fn read_head(&self, stream: &mut Stream, shutdown: &ShutdownWatch) -> Head {
-        let mut head = BytesMut::with_capacity(FIRST_READ_BYTES);
-        let mut shutdown = shutdown.clone();
-        let first = tokio::select! {
-            biased;
-            first = timeout(self.limits.idle_timeout, stream.read_buf(&mut head)) => first,
-            _ = shutdown.wait_for(|stop| *stop) => return Head::Gone,
-        };
-        if !matches!(first, Ok(Ok(1..))) {
-            return Head::Gone;
+    /// What begins the next request; `None` when there will be none.
+    async fn first_bytes(
+        &self,
+        stream: &mut Stream,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+        mut idle: Pin<&mut Sleep>,
+    ) -> Option<BytesMut> {
+        let until = Instant::now() + self.limits.idle_timeout;
+        loop {
+            tokio::select! {
+                biased;
+                first = first_read(stream) => return first.ok().filter(|first| !first.is_empty()),
+                () = stop.as_mut() => return None,
+                // It was set for an earlier request: to set it for each costs more than to be woken once.
+                () = idle.as_mut() => match Instant::now() < until {
+                    true => idle.as_mut().reset(until),
+                    false => return None,
+                },
+            }
         }
+    }
+
+    async fn read_head(&self, stream: &mut Stream, mut head: BytesMut, stays: bool) -> Head {
+        let make = |asked: &Plain<'_, '_>| Hit::find(&self.edge, asked, stays);
         let rest = async {
             loop {
-                match completeness(&head) {
-                    Ok(true) => return Head::Whole(head),
-                    Ok(false) if head.len() >= self.limits.max_head_bytes => {
+                match read_head(&head, make) {
+                    Ok(Reading::Whole(hit)) => return Head::Whole(head, hit),
+                    Ok(Reading::Partial) if head.len() >= self.limits.max_head_bytes => {
                         return Head::Refused(Failure::new(
                             Code::HeadTooLarge,
                             "the request's head is too large",
                         ));
                     }
-                    Ok(false) => {}
+                    Ok(Reading::Partial) => {}
                     Err(failure) => return Head::Refused(failure),
                 }
+                head.reserve(FIRST_READ_BYTES);
                 match stream.read_buf(&mut head).await {
                     Ok(1..) => {}
                     Ok(0) | Err(_) => return Head::Gone,
@@ -206,70 +243,36 @@ impl Front {
     }
 }
 
+/// What has arrived, as soon as something has; nothing at the end.
+async fn first_read(stream: &mut Stream) -> io::Result<BytesMut> {
+    poll_fn(|context| {
+        FIRST_READ.with_borrow_mut(|room| {
+            let mut read = ReadBuf::new(room);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+            Poll::Ready(Ok(BytesMut::from(read.filled())))
+        })
+    })
+    .await
+}
+
 fn late() -> Failure {
     Failure::new(Code::HeadTimeout, "the request's head took too long")
 }
 
-/// Whether a head is whole, malformed, or needs more bytes.
-fn completeness(head: &[u8]) -> Result<bool, Failure> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(head) {
-        Ok(Status::Partial) => Ok(false),
-        Ok(Status::Complete(_)) => check(&request).map(|()| true),
-        Err(httparse::Error::TooManyHeaders) => {
-            Err(Failure::new(Code::HeadTooLarge, format!("more than {MAX_HEADERS} headers")))
-        }
-        Err(error) => {
-            Err(Failure::new(Code::BadRequest, format!("the request's head is malformed: {error}")))
-        }
-    }
-}
-
-/// RFC 9112 section 3.2, and what Pingora would refuse without the words of our own failures.
-fn check(request: &httparse::Request<'_, '_>) -> Result<(), Failure> {
-    let target = request.path.unwrap_or_default();
-    if target.len() > MAX_TARGET_BYTES {
-        let detail = format!("the request's target is longer than {MAX_TARGET_BYTES} bytes");
-        return Err(Failure::new(Code::QueryTooLong, detail));
-    }
-    let mut hosts = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
-    let (host, second) = (hosts.next(), hosts.next());
-    let is_host = |value: &[u8]| value.is_empty() || http::uri::Authority::try_from(value).is_ok();
-    if second.is_some()
-        || (host.is_none() && request.version == Some(1))
-        || host.is_some_and(|host| !is_host(host.value))
-    {
-        return Err(Failure::new(Code::BadRequest, "one Host header is needed"));
-    }
-    if target.starts_with('/') || target == "*" {
-        return Ok(());
-    }
-    let uri = target.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-    let authority =
-        uri.as_ref().and_then(Uri::authority).filter(|authority| !authority.as_str().contains('@'));
-    match (authority, host) {
-        (Some(authority), Some(host)) if authority.as_str().as_bytes().eq_ignore_ascii_case(host.value) => {
-            Ok(())
-        }
-        (Some(_), None) => Ok(()),
-        _ => Err(Failure::new(Code::BadRequest, "the request's target cannot be read")),
-    }
-}
-
 /// One open connection among those allowed.
-struct Open<'a>(&'a Front);
+struct Open(Arc<Front>);
 
-impl<'a> Open<'a> {
-    fn count(front: &'a Front) -> Option<Self> {
+impl Open {
+    fn count(front: Arc<Front>) -> Option<Self> {
         let before = front.connections.fetch_add(1, Ordering::AcqRel);
-        let open = Self(front);
         front.metrics.connections.inc();
-        (before < front.limits.max_connections).then_some(open)
+        let is_allowed = before < front.limits.max_connections;
+        let open = Self(front);
+        is_allowed.then_some(open)
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::AcqRel);
         self.0.metrics.connections.dec();
