@@ -13,7 +13,7 @@ use crate::proxy::fetch::Slot;
 use crate::proxy::slices;
 use crate::proxy::slices::Progress;
 use crate::proxy::upstream;
-use crate::proxy::upstream::{Answer, Question, Validators};
+use crate::proxy::upstream::{Answer, Content, Question, Validators};
 
 /// Those who wait for a flight.
 pub(super) struct Waiting {
@@ -156,6 +156,14 @@ impl Flying {
     async fn fill(&self, waiting: &mut Waiting, entry: Entry, writer: Writer, answer: Answer) {
         let how = self.how_new(&answer);
         let (rest, mut content) = answer.split();
+        if let Content::Whole(bytes) = content {
+            // A picture is whole when its head is: those who wait need not be woken a second time.
+            writer.push(bytes);
+            let Some(body) = writer.complete() else { return };
+            let entry = Arc::new(Entry { body: Body::Memory(body), ..entry });
+            waiting.share(Arc::clone(&entry), how, rest);
+            return self.keep(&entry);
+        }
         waiting.share(Arc::new(entry.clone()), how, rest);
         while let Some(piece) = content.next().await {
             match piece {
