@@ -284,3 +284,29 @@ async fn sigterm_lets_a_hit_finish() {
     let ended = tokio::time::timeout(Duration::from_secs(30), edge.ended()).await;
     assert!(ended.expect("well before the grace is over").success());
 }
+
+#[tokio::test]
+async fn an_idle_connection_takes_less_than_ten_kilobytes() {
+    const CONNECTIONS: u64 = 400;
+    let edge = Edge::start(&[]);
+    edge.put("a.bin", &[7; 20_000]);
+    warm(&edge, "/media/a.bin", &[]).await;
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", edge.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB")
+    };
+    let mut before = 0;
+    let mut idle = Vec::new();
+    for number in 0..CONNECTIONS * 2 {
+        if number == CONNECTIONS {
+            before = resident();
+        }
+        let mut connection = edge.connect().await;
+        connection.ask("GET", "/media/a.bin", &[]).await;
+        assert_eq!(connection.reply("GET").await.body.len(), 20_000);
+        idle.push(connection);
+    }
+    let each = (resident() - before) / CONNECTIONS;
+    assert!(each < 10, "{each} kB each");
+}
