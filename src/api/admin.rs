@@ -11,10 +11,10 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use crate::cache::{Flights, Store};
+use crate::cache::{DiskState, Flights, Store};
 use crate::origin::Origin;
 use crate::render::Renderer;
-use crate::telemetry::{Levels, Metrics};
+use crate::telemetry::{CacheLevels, DiskCondition, DiskLevels, Levels, Metrics, TierLevels};
 
 /// A bucket that does not answer within this is not reachable.
 const READY_WITHIN: Duration = Duration::from_secs(3);
@@ -66,12 +66,9 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let (cache_entries, cache_bytes) = admin.store.memory().occupancy();
     let pool = admin.renderer.pool();
     let levels = Levels {
-        cache_entries,
-        cache_bytes,
-        cache_fills: admin.flights.count() as u64,
+        cache: cache_levels(&admin.store, &admin.flights),
         renders_in_flight: pool.in_flight() as u64,
         renders_running: pool.running() as u64,
         render_booked_bytes: pool.booked_bytes(),
@@ -83,4 +80,42 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+fn cache_levels(store: &Store, flights: &Flights) -> CacheLevels {
+    let memory = store.memory().counts();
+    let memory = TierLevels {
+        entries: memory.entries,
+        bytes: memory.bytes,
+        budget_bytes: memory.budget_bytes,
+        hits: memory.hits,
+        misses: memory.misses,
+        evictions: memory.evicted,
+    };
+    let fills = flights.count() as u64;
+    let Some(disk) = store.disk() else {
+        return CacheLevels { memory, fills, ..CacheLevels::default() };
+    };
+    let counts = disk.counts();
+    let writing = DiskLevels {
+        state: match disk.state() {
+            DiskState::Ready => DiskCondition::Ready,
+            DiskState::Scanning => DiskCondition::Scanning,
+            DiskState::Degraded => DiskCondition::Degraded,
+        },
+        writes: counts.writes,
+        dropped: counts.dropped,
+        waiting_bytes: counts.waiting_bytes,
+        corrupt: counts.corrupt,
+        unreadable: counts.read_errors,
+    };
+    let disk = TierLevels {
+        entries: counts.objects,
+        bytes: counts.bytes,
+        budget_bytes: counts.budget_bytes,
+        hits: counts.hits,
+        misses: counts.misses,
+        evictions: counts.evicted,
+    };
+    CacheLevels { memory, disk, writing, fills }
 }

@@ -31,7 +31,7 @@ pub use fill::{Fill, FillBudget, Writer};
 pub use flight::{Broken, Flight, Flights, Joined, Landing, Pilot};
 pub use generation::{Generations, Subject, Verdict};
 pub use key::Key;
-pub use memory::Memory;
+pub use memory::{Memory, MemoryCounts};
 pub use originals::Originals;
 pub use policy::Policy;
 pub use purges::{Purger, follow_purges};

@@ -37,7 +37,7 @@ impl Store {
 
     /// Whether an answer is in a tier, as far as can be told without asking the disk.
     pub fn contains(&self, key: &Key) -> bool {
-        self.memory.get(key).is_some() || self.disk.as_ref().is_some_and(|disk| disk.contains(key))
+        self.memory.contains(key) || self.disk.as_ref().is_some_and(|disk| disk.contains(key))
     }
 
     /// The answer of this key, fresh or not.
@@ -49,7 +49,8 @@ impl Store {
     }
 
     async fn read(&self, key: &Key) -> Option<Arc<Entry>> {
-        let disk = self.disk.as_ref().filter(|disk| disk.contains(key))?;
+        self.memory.missed();
+        let disk = self.disk.as_ref()?;
         let object = Arc::new(disk.get(key).await?);
         let meta = object.meta().clone();
         let Some(entry) = record::read(&meta, Body::Disk(object)) else {
@@ -70,7 +71,7 @@ impl Store {
     /// Keeps a whole answer in place of an older one; what a purge has overtaken never replaces what it
     /// has not.
     pub fn keep(&self, key: Key, entry: &Arc<Entry>, is_durable: bool) {
-        if self.memory.get(&key).is_some_and(|there| there.stamp > entry.stamp) {
+        if self.memory.stamp(&key).is_some_and(|there| there > entry.stamp) {
             return;
         }
         self.memory.insert(key, Arc::clone(entry));

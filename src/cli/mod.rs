@@ -3,6 +3,7 @@
 //! What a command has to say goes to standard output, what went wrong to standard error; the exit
 //! code is 0, 1 for a failure, 2 for arguments that make no sense.
 
+mod cache;
 mod check;
 mod explain;
 mod key;
@@ -54,6 +55,9 @@ enum Command {
     Key(key::Command),
     /// Drop cached answers by asset, object key, prefix or tag
     Purge(purge::Arguments),
+    /// Ask the running server about its cache
+    #[command(subcommand)]
+    Cache(cache::Command),
 }
 
 /// Why a command failed.
@@ -83,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Sign(arguments) => load(file).and_then(|config| sign::run(&config, &arguments)),
         Command::Explain(arguments) => load(file).and_then(|config| explain::run(&config, &arguments)),
         Command::Purge(arguments) => load(file).and_then(|config| purge::run(&config, arguments)),
+        Command::Cache(command) => load(file).and_then(|config| cache::run(&config, command)),
         Command::Key(command) => load(file).and_then(|config| key::run(&config, command)),
     };
     match outcome {

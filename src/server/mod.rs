@@ -277,7 +277,7 @@ fn announce(public: &TcpListener, tls: Option<&TcpListener>, admin: &TcpListener
 }
 
 /// The URL of an address for a client on this machine.
-fn reachable(mut address: SocketAddr) -> String {
+pub fn reachable(mut address: SocketAddr) -> String {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

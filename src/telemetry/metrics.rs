@@ -5,8 +5,12 @@
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
+
+use crate::telemetry::cache;
+use crate::telemetry::cache::{CacheLevels, CacheMetrics};
 
 /// One metric, for registration and for the README.
 #[derive(Debug, Clone, Copy)]
@@ -58,12 +62,6 @@ const ORIGINAL_REQUESTS: MetricRow = MetricRow {
 };
 const CONNECTIONS: MetricRow =
     MetricRow { name: "kinora_connections", labels: &[], help: "Open connections of clients" };
-const CACHE_ENTRIES: MetricRow =
-    MetricRow { name: "kinora_cache_entries", labels: &[], help: "Answers in the memory tier" };
-const CACHE_BYTES: MetricRow =
-    MetricRow { name: "kinora_cache_bytes", labels: &[], help: "Bytes of the answers in the memory tier" };
-const CACHE_FILLS: MetricRow =
-    MetricRow { name: "kinora_cache_fills", labels: &[], help: "Answers that are arriving right now" };
 const RENDERS_IN_FLIGHT: MetricRow =
     MetricRow { name: "kinora_renders_in_flight", labels: &[], help: "Renders that wait or run" };
 const RENDERS_RUNNING: MetricRow =
@@ -82,9 +80,19 @@ pub const METRICS: &[MetricRow] = &[
     ORIGIN_REQUESTS,
     ORIGINAL_REQUESTS,
     CONNECTIONS,
-    CACHE_ENTRIES,
-    CACHE_BYTES,
-    CACHE_FILLS,
+    cache::ENTRIES,
+    cache::BYTES,
+    cache::BUDGET_BYTES,
+    cache::HITS,
+    cache::MISSES,
+    cache::EVICTIONS,
+    cache::DISK_STATE,
+    cache::DISK_WRITES,
+    cache::DISK_WAITING_BYTES,
+    cache::DISK_FAULTS,
+    cache::FILLS,
+    cache::FILL_FAILURES,
+    cache::SLICES_FETCHED,
     RENDERS_IN_FLIGHT,
     RENDERS_RUNNING,
     RENDER_BOOKED_BYTES,
@@ -156,18 +164,16 @@ pub struct Metrics {
     original_requests: IntCounterVec,
     /// Open connections of clients.
     pub connections: IntGauge,
-    gauges: [IntGauge; 6],
+    /// Those of the cache.
+    pub cache: CacheMetrics,
+    gauges: [IntGauge; 3],
 }
 
 /// Gauges that are read when somebody asks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Levels {
-    /// Answers in memory.
-    pub cache_entries: u64,
-    /// Their bytes.
-    pub cache_bytes: u64,
-    /// Answers arriving.
-    pub cache_fills: u64,
+    /// The cache.
+    pub cache: CacheLevels,
     /// Renders that wait or run.
     pub renders_in_flight: u64,
     /// Renders that hold a slot.
@@ -192,9 +198,6 @@ impl Metrics {
             sent_bytes: sent.with_label_values(&[outcome.as_str()]),
         });
         let gauges = [
-            gauge(&registry, CACHE_ENTRIES)?,
-            gauge(&registry, CACHE_BYTES)?,
-            gauge(&registry, CACHE_FILLS)?,
             gauge(&registry, RENDERS_IN_FLIGHT)?,
             gauge(&registry, RENDERS_RUNNING)?,
             gauge(&registry, RENDER_BOOKED_BYTES)?,
@@ -207,6 +210,7 @@ impl Metrics {
             origin_requests: counters(&registry, ORIGIN_REQUESTS)?,
             original_requests: counters(&registry, ORIGINAL_REQUESTS)?,
             connections: gauge(&registry, CONNECTIONS)?,
+            cache: CacheMetrics::new(&registry)?,
             gauges,
             registry,
         })
@@ -251,31 +255,37 @@ impl Metrics {
     /// # Errors
     /// If a metric cannot be written as text, which the names here rule out.
     pub fn page(&self, levels: &Levels) -> prometheus::Result<String> {
-        let values = [
-            levels.cache_entries,
-            levels.cache_bytes,
-            levels.cache_fills,
-            levels.renders_in_flight,
-            levels.renders_running,
-            levels.render_booked_bytes,
-        ];
+        let values = [levels.renders_in_flight, levels.renders_running, levels.render_booked_bytes];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        self.cache.take(&levels.cache);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
 
-fn counters(registry: &Registry, row: MetricRow) -> prometheus::Result<IntCounterVec> {
+pub(super) fn counter(registry: &Registry, row: MetricRow) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::new(row.name, row.help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+pub(super) fn counters(registry: &Registry, row: MetricRow) -> prometheus::Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(row.name, row.help), row.labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
 }
 
-fn gauge(registry: &Registry, row: MetricRow) -> prometheus::Result<IntGauge> {
+pub(super) fn gauge(registry: &Registry, row: MetricRow) -> prometheus::Result<IntGauge> {
     let gauge = IntGauge::new(row.name, row.help)?;
     registry.register(Box::new(gauge.clone()))?;
     Ok(gauge)
+}
+
+pub(super) fn gauges(registry: &Registry, row: MetricRow) -> prometheus::Result<IntGaugeVec> {
+    let gauges = IntGaugeVec::new(Opts::new(row.name, row.help), row.labels)?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
 }
 
 /// From a tenth of a millisecond, a hit, to ten seconds, a render that nearly failed.
@@ -291,6 +301,7 @@ fn histograms(registry: &Registry, row: MetricRow) -> prometheus::Result<Histogr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::cache::TierLevels;
 
     #[test]
     fn the_page_shows_what_was_counted() {
@@ -298,13 +309,16 @@ mod tests {
         metrics.answered(Outcome::Stale, 206, Duration::from_millis(2), 70);
         metrics.answered(Outcome::None, 999, Duration::ZERO, 0);
         metrics.failed("expired", "client");
-        let page = metrics.page(&Levels { cache_bytes: 12, ..Levels::default() }).expect("text");
+        let memory = TierLevels { bytes: 12, ..TierLevels::default() };
+        let cache = CacheLevels { memory, ..CacheLevels::default() };
+        let page = metrics.page(&Levels { cache, ..Levels::default() }).expect("text");
         for line in [
             r#"kinora_requests_total{cache="stale",status="2xx"} 1"#,
             r#"kinora_requests_total{cache="none",status="other"} 1"#,
             r#"kinora_sent_bytes_total{cache="stale"} 70"#,
             r#"kinora_failures_total{blame="client",code="expired"} 1"#,
-            "kinora_cache_bytes 12",
+            r#"kinora_cache_bytes{tier="memory"} 12"#,
+            "kinora_cache_disk_state 3",
         ] {
             assert!(page.contains(line), "{line} is missing in\n{page}");
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
 
 mod bad_input;
+mod cache_stat;
 mod coalescing;
 mod conformance;
 mod delivery;

@@ -70,6 +70,8 @@ pub struct DiskCounts {
     pub objects: u64,
     /// Space that their files take.
     pub bytes: u64,
+    /// Space that they may take.
+    pub budget_bytes: u64,
     /// Bytes that wait to be written.
     pub waiting_bytes: u64,
     /// Objects that were found and opened.
@@ -177,13 +179,14 @@ impl Disk {
     /// For the metrics.
     pub fn counts(&self) -> DiskCounts {
         let counters = &self.shared.counters;
-        let (objects, bytes) = {
+        let (objects, bytes, budget_bytes) = {
             let index = self.shared.index();
-            (index.objects() as u64, index.bytes())
+            (index.objects() as u64, index.bytes(), index.budget())
         };
         DiskCounts {
             objects,
             bytes,
+            budget_bytes,
             waiting_bytes: self.shared.queue.bytes(),
             hits: counters.hits.sum(),
             misses: counters.misses.sum(),

@@ -168,11 +168,12 @@ impl Flying {
         while let Some(piece) = content.next().await {
             match piece {
                 Ok(bytes) => writer.push(bytes),
-                Err(_) => return,
+                Err(_) => return self.edge.metrics.cache.fill_failures.inc(),
             }
         }
-        if let Some(body) = writer.complete() {
-            self.keep(&Arc::new(Entry { body: Body::Memory(body), ..entry }));
+        match writer.complete() {
+            Some(body) => self.keep(&Arc::new(Entry { body: Body::Memory(body), ..entry })),
+            None => self.edge.metrics.cache.fill_failures.inc(),
         }
     }
 

@@ -83,6 +83,7 @@ async fn run(
     content: Content,
 ) {
     let mut incoming = Incoming { content, left: Bytes::new() };
+    let metrics = &object.edge.metrics.cache;
     for index in indices {
         let pilot = match pilot.take() {
             Some(pilot) => pilot,
@@ -93,11 +94,13 @@ async fn run(
                 Joined::Other(_) => return,
             },
         };
-        if !is_wanted(index, &pilot, &mut progress).await
-            || !slice(object, index, &pilot, &mut incoming).await
-        {
+        if !is_wanted(index, &pilot, &mut progress).await {
             return;
         }
+        if !slice(object, index, &pilot, &mut incoming).await {
+            return metrics.fill_failures.inc();
+        }
+        metrics.slices_fetched.inc();
     }
 }
 
