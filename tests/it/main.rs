@@ -6,6 +6,7 @@ mod bad_input;
 mod cache_stat;
 mod coalescing;
 mod conformance;
+mod crash;
 mod delivery;
 mod docs;
 mod faults;
