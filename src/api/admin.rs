@@ -11,10 +11,10 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
-use crate::cache::{DiskState, Flights, Store};
+use crate::cache::{DiskCounts, DiskState, Flights, MemoryCounts, Store};
 use crate::origin::Origin;
 use crate::render::Renderer;
-use crate::telemetry::{CacheLevels, DiskCondition, DiskLevels, Levels, Metrics, TierLevels};
+use crate::telemetry::{CacheLevels, DiskCondition, DiskLevels, Levels, Metrics, Tier, TierLevels};
 
 /// A bucket that does not answer within this is not reachable.
 const READY_WITHIN: Duration = Duration::from_secs(3);
@@ -25,6 +25,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Stored answers.
     pub store: Arc<Store>,
+    /// Stored originals.
+    pub originals: Arc<Store>,
     /// Fetches in progress.
     pub flights: Arc<Flights>,
     /// The renders.
@@ -68,7 +70,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let pool = admin.renderer.pool();
     let levels = Levels {
-        cache: cache_levels(&admin.store, &admin.flights),
+        cache: cache_levels(&admin),
         renders_in_flight: pool.in_flight() as u64,
         renders_running: pool.running() as u64,
         render_booked_bytes: pool.booked_bytes(),
@@ -82,40 +84,51 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-fn cache_levels(store: &Store, flights: &Flights) -> CacheLevels {
-    let memory = store.memory().counts();
-    let memory = TierLevels {
-        entries: memory.entries,
-        bytes: memory.bytes,
-        budget_bytes: memory.budget_bytes,
-        hits: memory.hits,
-        misses: memory.misses,
-        evictions: memory.evicted,
-    };
-    let fills = flights.count() as u64;
-    let Some(disk) = store.disk() else {
-        return CacheLevels { memory, fills, ..CacheLevels::default() };
-    };
-    let counts = disk.counts();
-    let writing = DiskLevels {
-        state: match disk.state() {
-            DiskState::Ready => DiskCondition::Ready,
-            DiskState::Scanning => DiskCondition::Scanning,
-            DiskState::Degraded => DiskCondition::Degraded,
-        },
-        writes: counts.writes,
-        dropped: counts.dropped,
-        waiting_bytes: counts.waiting_bytes,
-        corrupt: counts.corrupt,
-        unreadable: counts.read_errors,
-    };
-    let disk = TierLevels {
+fn cache_levels(admin: &Admin) -> CacheLevels {
+    let mut levels = CacheLevels { fills: admin.flights.count() as u64, ..CacheLevels::default() };
+    for (store, memory, disk) in [
+        (&admin.store, Tier::Memory, Tier::Disk),
+        (&admin.originals, Tier::OriginalsMemory, Tier::OriginalsDisk),
+    ] {
+        levels.tiers[memory as usize] = memory_levels(store.memory().counts());
+        if let Some(of) = store.disk() {
+            levels.tiers[disk as usize] = disk_levels(of.state(), of.counts());
+        }
+    }
+    levels
+}
+
+fn memory_levels(counts: MemoryCounts) -> TierLevels {
+    TierLevels {
+        entries: counts.entries,
+        bytes: counts.bytes,
+        budget_bytes: counts.budget_bytes,
+        hits: counts.hits,
+        misses: counts.misses,
+        evictions: counts.evicted,
+        ..TierLevels::default()
+    }
+}
+
+fn disk_levels(state: DiskState, counts: DiskCounts) -> TierLevels {
+    TierLevels {
         entries: counts.objects,
         bytes: counts.bytes,
         budget_bytes: counts.budget_bytes,
         hits: counts.hits,
         misses: counts.misses,
         evictions: counts.evicted,
-    };
-    CacheLevels { memory, disk, writing, fills }
+        writing: DiskLevels {
+            state: match state {
+                DiskState::Ready => DiskCondition::Ready,
+                DiskState::Scanning => DiskCondition::Scanning,
+                DiskState::Degraded => DiskCondition::Degraded,
+            },
+            writes: counts.writes,
+            dropped: counts.dropped,
+            waiting_bytes: counts.waiting_bytes,
+            corrupt: counts.corrupt,
+            unreadable: counts.read_errors,
+        },
+    }
 }

@@ -11,15 +11,13 @@ use serde_json::{Value, json};
 use crate::cli::{Error, say, wait_for};
 use crate::config::Config;
 use crate::server::reachable;
-use crate::telemetry::{DiskCondition, Page};
+use crate::telemetry::{DiskCondition, Page, Tier};
 
 /// A server that takes longer has other worries than its numbers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Our own page has some ten KiB.
 const MAX_PAGE_BYTES: usize = 1 << 20;
-
-const TIERS: [&str; 2] = ["memory", "disk"];
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -77,46 +75,27 @@ fn cause(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn tier(page: &Page, metric: &str, tier: &str) -> u64 {
-    page.sum(&format!("kinora_cache_{metric}"), &[("tier", tier)])
+fn tier(page: &Page, tier: Tier, metric: &str) -> u64 {
+    page.sum(&format!("kinora_cache_{metric}"), &[("tier", tier.as_str())])
+}
+
+/// Of a tier on the disk.
+fn disk(page: &Page, tier: Tier, metric: &str, label: (&str, &str)) -> u64 {
+    page.sum(&format!("kinora_cache_disk_{metric}"), &[("tier", tier.as_str()), label])
+}
+
+fn disk_state(page: &Page, of: Tier) -> &'static str {
+    DiskCondition::of(tier(page, of, "disk_state")).map_or("unknown", DiskCondition::as_str)
 }
 
 fn requests(page: &Page, outcome: &str) -> u64 {
     page.sum("kinora_requests_total", &[("cache", outcome)])
 }
 
-fn disk_state(page: &Page) -> &'static str {
-    DiskCondition::of(page.sum("kinora_cache_disk_state", &[])).map_or("unknown", DiskCondition::as_str)
-}
-
-fn disk(page: &Page, metric: &str, label: (&str, &str)) -> u64 {
-    page.sum(&format!("kinora_cache_disk_{metric}"), &[label])
-}
-
 fn as_json(page: &Page) -> Value {
-    let tiers = TIERS.map(|name| {
-        let [entries, bytes, budget, hits, misses, evictions] =
-            ["entries", "bytes", "budget_bytes", "hits_total", "misses_total", "evictions_total"]
-                .map(|metric| tier(page, metric, name));
-        json!({
-            "entries": entries, "bytes": bytes, "budget_bytes": budget,
-            "hits": hits, "misses": misses, "evictions": evictions,
-        })
-    });
-    let [memory, mut on_disk] = tiers;
-    on_disk["state"] = disk_state(page).into();
-    on_disk["waiting_bytes"] = page.sum("kinora_cache_disk_waiting_bytes", &[]).into();
-    for (name, metric, label) in [
-        ("writes", "writes_total", ("result", "done")),
-        ("dropped_writes", "writes_total", ("result", "dropped")),
-        ("corrupt", "faults_total", ("kind", "corrupt")),
-        ("unreadable", "faults_total", ("kind", "unreadable")),
-    ] {
-        on_disk[name] = disk(page, metric, label).into();
-    }
+    let tiers = Tier::ALL.map(|tier| (tier.as_str().to_owned(), tier_json(page, tier)));
     json!({
-        "memory": memory,
-        "disk": on_disk,
+        "tiers": Value::Object(tiers.into_iter().collect()),
         "requests": {
             "hit": requests(page, "hit"),
             "stale": requests(page, "stale"),
@@ -132,49 +111,78 @@ fn as_json(page: &Page) -> Value {
     })
 }
 
+fn tier_json(page: &Page, of: Tier) -> Value {
+    let mut seen = json!({
+        "entries": tier(page, of, "entries"),
+        "bytes": tier(page, of, "bytes"),
+        "budget_bytes": tier(page, of, "budget_bytes"),
+        "hits": tier(page, of, "hits_total"),
+        "misses": tier(page, of, "misses_total"),
+        "evictions": tier(page, of, "evictions_total"),
+    });
+    if of.is_on_disk() {
+        seen["state"] = disk_state(page, of).into();
+        seen["writes"] = disk(page, of, "writes_total", ("result", "done")).into();
+        seen["dropped_writes"] = disk(page, of, "writes_total", ("result", "dropped")).into();
+        seen["waiting_bytes"] = tier(page, of, "disk_waiting_bytes").into();
+        seen["corrupt"] = disk(page, of, "faults_total", ("kind", "corrupt")).into();
+        seen["unreadable"] = disk(page, of, "faults_total", ("kind", "unreadable")).into();
+    }
+    seen
+}
+
 fn as_text(page: &Page) -> String {
     let mut lines = vec![format!(
-        "{:<7} {:>9} {:>11} {:>11} {:>10} {:>10} {:>5} {:>10}",
+        "{:<17}{:>9}{:>11}{:>11}{:>10}{:>10}{:>7}{:>11}",
         "TIER", "ENTRIES", "BYTES", "BUDGET", "HITS", "MISSES", "SHARE", "EVICTIONS"
     )];
-    for name in TIERS {
-        let of = |metric| tier(page, metric, name);
-        let size = |metric| ByteSize::b(of(metric)).to_string();
-        let (hits, misses) = (of("hits_total"), of("misses_total"));
-        lines.push(format!(
-            "{name:<7} {:>9} {:>11} {:>11} {hits:>10} {misses:>10} {:>5} {:>10}",
-            of("entries"),
-            size("bytes"),
-            if of("budget_bytes") == 0 { "off".to_owned() } else { size("budget_bytes") },
-            share(hits, misses),
-            of("evictions_total"),
-        ));
-    }
+    lines.extend(Tier::ALL.map(|tier| tier_line(page, tier)));
+    lines.push(String::new());
+    lines.extend(Tier::ALL.into_iter().filter(|tier| tier.is_on_disk()).map(|tier| disk_line(page, tier)));
     let outcomes = ["hit", "stale", "revalidated", "collapsed", "miss"].map(|name| requests(page, name));
     let [hit, stale, revalidated, coalesced, miss] = outcomes;
     let from_cache = hit.saturating_add(stale);
     let others = revalidated.saturating_add(coalesced).saturating_add(miss);
-    lines.push(String::new());
     lines.push(format!(
-        "requests  {} from the cache: {hit} hit, {stale} stale; {revalidated} revalidated, {coalesced} coalesced, {miss} miss",
+        "{:<17}{} from the cache: {hit} hit, {stale} stale; {revalidated} revalidated, {coalesced} coalesced, {miss} miss",
+        "requests",
         share(from_cache, others),
     ));
     lines.push(format!(
-        "disk      {}: {} written, {} dropped, {} waiting; {} corrupt, {} unreadable",
-        disk_state(page),
-        disk(page, "writes_total", ("result", "done")),
-        disk(page, "writes_total", ("result", "dropped")),
-        ByteSize::b(page.sum("kinora_cache_disk_waiting_bytes", &[])),
-        disk(page, "faults_total", ("kind", "corrupt")),
-        disk(page, "faults_total", ("kind", "unreadable")),
-    ));
-    lines.push(format!(
-        "fills     {} arriving, {} failed; {} slices fetched",
+        "{:<17}{} arriving, {} failed; {} slices fetched",
+        "fills",
         page.sum("kinora_cache_fills", &[]),
         page.sum("kinora_cache_fill_failures_total", &[]),
         page.sum("kinora_cache_slices_fetched_total", &[]),
     ));
     lines.join("\n")
+}
+
+fn tier_line(page: &Page, of: Tier) -> String {
+    let budget = tier(page, of, "budget_bytes");
+    let (hits, misses) = (tier(page, of, "hits_total"), tier(page, of, "misses_total"));
+    format!(
+        "{:<17}{:>9}{:>11}{:>11}{hits:>10}{misses:>10}{:>7}{:>11}",
+        of.as_str(),
+        tier(page, of, "entries"),
+        ByteSize::b(tier(page, of, "bytes")).to_string(),
+        if budget == 0 { "off".to_owned() } else { ByteSize::b(budget).to_string() },
+        share(hits, misses),
+        tier(page, of, "evictions_total"),
+    )
+}
+
+fn disk_line(page: &Page, of: Tier) -> String {
+    format!(
+        "{:<17}{}: {} written, {} dropped, {} waiting; {} corrupt, {} unreadable",
+        of.as_str(),
+        disk_state(page, of),
+        disk(page, of, "writes_total", ("result", "done")),
+        disk(page, of, "writes_total", ("result", "dropped")),
+        ByteSize::b(tier(page, of, "disk_waiting_bytes")),
+        disk(page, of, "faults_total", ("kind", "corrupt")),
+        disk(page, of, "faults_total", ("kind", "unreadable")),
+    )
 }
 
 /// How many of a hundred; a dash of none.

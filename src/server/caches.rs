@@ -15,10 +15,19 @@ pub(super) fn answers(config: &Config) -> Store {
     store(config, "answers", config.cache.memory, config.cache.disk)
 }
 
-/// The origin for making variants: behind a cache, if that is on.
-pub(super) fn originals(
+/// The tiers of the cache of originals.
+pub(super) fn originals(config: &Config) -> Store {
+    let cache = &config.cache;
+    let is_on = cache.originals.as_u64() > 0;
+    let memory = if is_on { cache.originals_memory } else { ByteSize::b(0) };
+    store(config, "originals", memory, cache.originals)
+}
+
+/// The origin for making variants: behind that cache, if it is on.
+pub(super) fn behind_originals(
     config: &Config,
     origin: &Arc<dyn Origin>,
+    store: &Arc<Store>,
     purger: &Purger,
     fills: &FillBudget,
     metrics: &Arc<Metrics>,
@@ -29,7 +38,7 @@ pub(super) fn originals(
     }
     let originals = Originals {
         origin,
-        store: store(config, "originals", cache.originals_memory, cache.originals),
+        store: Arc::clone(store),
         purger: purger.clone(),
         fills: fills.clone(),
         fresh: match config.origin.kind {

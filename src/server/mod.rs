@@ -111,6 +111,7 @@ struct Parts {
     origin: Arc<dyn Origin>,
     renderer: Arc<Renderer>,
     store: Arc<Store>,
+    originals: Arc<Store>,
     flights: Arc<Flights>,
     fills: FillBudget,
     known: catalog::Known,
@@ -133,13 +134,15 @@ impl Parts {
             catalog: Catalog::reopen(&config.catalog, &config.data.dir)?,
             generations: Arc::clone(&known.generations),
         };
-        let originals = caches::originals(config, &origin, &purger, &fills, &metrics);
+        let originals = Arc::new(caches::originals(config));
+        let source = caches::behind_originals(config, &origin, &originals, &purger, &fills, &metrics);
         let renderer =
-            Renderer::new(originals, &config.render, &config.image).map_err(system("render threads"))?;
+            Renderer::new(source, &config.render, &config.image).map_err(system("render threads"))?;
         Ok(Self {
             origin,
             renderer: Arc::new(renderer),
             store: Arc::new(caches::answers(config)),
+            originals,
             flights: Arc::default(),
             fills,
             known,
@@ -152,6 +155,7 @@ impl Parts {
         let admin = Admin {
             metrics: Arc::clone(&self.metrics),
             store: Arc::clone(&self.store),
+            originals: Arc::clone(&self.originals),
             flights: Arc::clone(&self.flights),
             renderer: Arc::clone(&self.renderer),
             origin: Arc::clone(&self.origin),

@@ -11,13 +11,10 @@ use crate::telemetry::metrics::{MetricRow, counter, counters, gauge, gauges};
 pub(super) const ENTRIES: MetricRow = MetricRow {
     name: "kinora_cache_entries",
     labels: &["tier"],
-    help: "Answers and slices in a tier: memory or disk",
+    help: "Answers and slices in memory and disk, originals in originals_memory and originals_disk",
 };
-pub(super) const BYTES: MetricRow = MetricRow {
-    name: "kinora_cache_bytes",
-    labels: &["tier"],
-    help: "Bytes of the answers and slices in a tier",
-};
+pub(super) const BYTES: MetricRow =
+    MetricRow { name: "kinora_cache_bytes", labels: &["tier"], help: "Bytes of what is in a tier" };
 pub(super) const BUDGET_BYTES: MetricRow = MetricRow {
     name: "kinora_cache_budget_bytes",
     labels: &["tier"],
@@ -26,7 +23,7 @@ pub(super) const BUDGET_BYTES: MetricRow = MetricRow {
 pub(super) const HITS: MetricRow = MetricRow {
     name: "kinora_cache_hits_total",
     labels: &["tier"],
-    help: "Look-ups of an answer or a slice that a tier had, fresh or not",
+    help: "Look-ups of what a tier had, fresh or not",
 };
 pub(super) const MISSES: MetricRow = MetricRow {
     name: "kinora_cache_misses_total",
@@ -36,31 +33,34 @@ pub(super) const MISSES: MetricRow = MetricRow {
 pub(super) const EVICTIONS: MetricRow = MetricRow {
     name: "kinora_cache_evictions_total",
     labels: &["tier"],
-    help: "Answers and slices that a tier gave up, or did not take up, for want of room",
+    help: "What a tier gave up, or did not take up, for want of room",
 };
 pub(super) const DISK_STATE: MetricRow = MetricRow {
     name: "kinora_cache_disk_state",
-    labels: &[],
-    help: "0: the disk tier works; 1: it reads its directory; 2: its directory cannot be used; 3: it is off",
+    labels: &["tier"],
+    help: "0: a disk tier works; 1: it reads its directory; 2: its directory cannot be used; 3: it is off",
 };
 pub(super) const DISK_WRITES: MetricRow = MetricRow {
     name: "kinora_cache_disk_writes_total",
-    labels: &["result"],
-    help: "Writes to the disk tier: done or dropped",
+    labels: &["tier", "result"],
+    help: "Writes to a disk tier: done or dropped",
 };
-pub(super) const DISK_WAITING_BYTES: MetricRow =
-    MetricRow { name: "kinora_cache_disk_waiting_bytes", labels: &[], help: "Bytes that wait to be written" };
+pub(super) const DISK_WAITING_BYTES: MetricRow = MetricRow {
+    name: "kinora_cache_disk_waiting_bytes",
+    labels: &["tier"],
+    help: "Bytes that wait to be written",
+};
 pub(super) const DISK_FAULTS: MetricRow = MetricRow {
     name: "kinora_cache_disk_faults_total",
-    labels: &["kind"],
-    help: "Objects of the disk tier that were damaged (corrupt) or could not be read in time (unreadable)",
+    labels: &["tier", "kind"],
+    help: "Objects of a disk tier that were damaged (corrupt) or could not be read in time (unreadable)",
 };
 pub(super) const FILLS: MetricRow =
     MetricRow { name: "kinora_cache_fills", labels: &[], help: "Answers that are arriving right now" };
 pub(super) const FILL_FAILURES: MetricRow = MetricRow {
     name: "kinora_cache_fill_failures_total",
     labels: &[],
-    help: "Answers and slices that broke off on their way into the cache",
+    help: "Answers, slices and originals that broke off on their way into the cache",
 };
 pub(super) const SLICES_FETCHED: MetricRow = MetricRow {
     name: "kinora_cache_slices_fetched_total",
@@ -68,15 +68,44 @@ pub(super) const SLICES_FETCHED: MetricRow = MetricRow {
     help: "Slices of large originals that the origin has sent",
 };
 
+/// The tiers, in the order of [`CacheLevels::tiers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// Answers in memory.
+    Memory,
+    /// Answers on the disk.
+    Disk,
+    /// Originals in memory.
+    OriginalsMemory,
+    /// Originals on the disk.
+    OriginalsDisk,
+}
+
+impl Tier {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Disk, Self::OriginalsMemory, Self::OriginalsDisk];
+
+    /// Its label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::OriginalsMemory => "originals_memory",
+            Self::OriginalsDisk => "originals_disk",
+        }
+    }
+
+    /// Whether it has a directory.
+    pub fn is_on_disk(self) -> bool {
+        matches!(self, Self::Disk | Self::OriginalsDisk)
+    }
+}
+
 /// The state of the cache when somebody asks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CacheLevels {
-    /// Answers in memory.
-    pub memory: TierLevels,
-    /// Answers on the disk.
-    pub disk: TierLevels,
-    /// The disk besides.
-    pub writing: DiskLevels,
+    /// Each tier.
+    pub tiers: [TierLevels; 4],
     /// Answers arriving.
     pub fills: u64,
 }
@@ -96,9 +125,11 @@ pub struct TierLevels {
     pub misses: u64,
     /// What had to make room.
     pub evictions: u64,
+    /// Of a tier on the disk.
+    pub writing: DiskLevels,
 }
 
-/// How the disk is.
+/// How a disk is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DiskLevels {
     /// Whether it works.
@@ -165,9 +196,9 @@ struct Levels {
     hits: IntCounterVec,
     misses: IntCounterVec,
     evictions: IntCounterVec,
-    disk_state: IntGauge,
+    disk_state: IntGaugeVec,
     disk_writes: IntCounterVec,
-    disk_waiting_bytes: IntGauge,
+    disk_waiting_bytes: IntGaugeVec,
     disk_faults: IntCounterVec,
     fills: IntGauge,
 }
@@ -184,9 +215,9 @@ impl CacheMetrics {
                 hits: counters(registry, HITS)?,
                 misses: counters(registry, MISSES)?,
                 evictions: counters(registry, EVICTIONS)?,
-                disk_state: gauge(registry, DISK_STATE)?,
+                disk_state: gauges(registry, DISK_STATE)?,
                 disk_writes: counters(registry, DISK_WRITES)?,
-                disk_waiting_bytes: gauge(registry, DISK_WAITING_BYTES)?,
+                disk_waiting_bytes: gauges(registry, DISK_WAITING_BYTES)?,
                 disk_faults: counters(registry, DISK_FAULTS)?,
                 fills: gauge(registry, FILLS)?,
             }),
@@ -196,21 +227,32 @@ impl CacheMetrics {
     /// Takes the numbers over. Two readers at once must not both add what is new.
     pub(super) fn take(&self, now: &CacheLevels) {
         let page = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
-        for (tier, of) in [("memory", &now.memory), ("disk", &now.disk)] {
-            set(&page.entries.with_label_values(&[tier]), of.entries);
-            set(&page.bytes.with_label_values(&[tier]), of.bytes);
-            set(&page.budget_bytes.with_label_values(&[tier]), of.budget_bytes);
-            raise(&page.hits.with_label_values(&[tier]), of.hits);
-            raise(&page.misses.with_label_values(&[tier]), of.misses);
-            raise(&page.evictions.with_label_values(&[tier]), of.evictions);
+        for (tier, of) in Tier::ALL.into_iter().zip(&now.tiers) {
+            let label = &[tier.as_str()];
+            set(&page.entries.with_label_values(label), of.entries);
+            set(&page.bytes.with_label_values(label), of.bytes);
+            set(&page.budget_bytes.with_label_values(label), of.budget_bytes);
+            raise(&page.hits.with_label_values(label), of.hits);
+            raise(&page.misses.with_label_values(label), of.misses);
+            raise(&page.evictions.with_label_values(label), of.evictions);
+            if tier.is_on_disk() {
+                page.take_disk(tier.as_str(), &of.writing);
+            }
         }
-        set(&page.disk_state, now.writing.state as u64);
-        set(&page.disk_waiting_bytes, now.writing.waiting_bytes);
-        raise(&page.disk_writes.with_label_values(&["done"]), now.writing.writes);
-        raise(&page.disk_writes.with_label_values(&["dropped"]), now.writing.dropped);
-        raise(&page.disk_faults.with_label_values(&["corrupt"]), now.writing.corrupt);
-        raise(&page.disk_faults.with_label_values(&["unreadable"]), now.writing.unreadable);
         set(&page.fills, now.fills);
+    }
+}
+
+impl Levels {
+    fn take_disk(&self, tier: &str, of: &DiskLevels) {
+        set(&self.disk_state.with_label_values(&[tier]), of.state as u64);
+        set(&self.disk_waiting_bytes.with_label_values(&[tier]), of.waiting_bytes);
+        for (result, total) in [("done", of.writes), ("dropped", of.dropped)] {
+            raise(&self.disk_writes.with_label_values(&[tier, result]), total);
+        }
+        for (kind, total) in [("corrupt", of.corrupt), ("unreadable", of.unreadable)] {
+            raise(&self.disk_faults.with_label_values(&[tier, kind]), total);
+        }
     }
 }
 
@@ -231,7 +273,7 @@ mod tests {
         let metrics = CacheMetrics::new(&Registry::new()).expect("names are unique");
         let mut levels = CacheLevels::default();
         for (hits, entries) in [(3, 9), (3, 9), (5, 2)] {
-            levels.memory = TierLevels { hits, entries, ..TierLevels::default() };
+            levels.tiers[0] = TierLevels { hits, entries, ..TierLevels::default() };
             metrics.take(&levels);
             let page = metrics.levels.lock().expect("no panic");
             assert_eq!(page.hits.with_label_values(&["memory"]).get(), hits);

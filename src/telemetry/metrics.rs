@@ -301,7 +301,6 @@ fn histograms(registry: &Registry, row: MetricRow) -> prometheus::Result<Histogr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::cache::TierLevels;
 
     #[test]
     fn the_page_shows_what_was_counted() {
@@ -309,8 +308,8 @@ mod tests {
         metrics.answered(Outcome::Stale, 206, Duration::from_millis(2), 70);
         metrics.answered(Outcome::None, 999, Duration::ZERO, 0);
         metrics.failed("expired", "client");
-        let memory = TierLevels { bytes: 12, ..TierLevels::default() };
-        let cache = CacheLevels { memory, ..CacheLevels::default() };
+        let mut cache = CacheLevels::default();
+        cache.tiers[0].bytes = 12;
         let page = metrics.page(&Levels { cache, ..Levels::default() }).expect("text");
         for line in [
             r#"kinora_requests_total{cache="stale",status="2xx"} 1"#,
@@ -318,7 +317,7 @@ mod tests {
             r#"kinora_sent_bytes_total{cache="stale"} 70"#,
             r#"kinora_failures_total{blame="client",code="expired"} 1"#,
             r#"kinora_cache_bytes{tier="memory"} 12"#,
-            "kinora_cache_disk_state 3",
+            r#"kinora_cache_disk_state{tier="originals_disk"} 3"#,
         ] {
             assert!(page.contains(line), "{line} is missing in\n{page}");
         }

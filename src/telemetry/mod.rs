@@ -6,7 +6,7 @@ mod log;
 mod metrics;
 mod page;
 
-pub use cache::{CacheLevels, CacheMetrics, DiskCondition, DiskLevels, TierLevels};
+pub use cache::{CacheLevels, CacheMetrics, DiskCondition, DiskLevels, Tier, TierLevels};
 pub use config::{Config, LogFormat};
 pub use log::start_log;
 pub use metrics::{Levels, METRICS, MetricRow, Metrics, Outcome, metrics_table};

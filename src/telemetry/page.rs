@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(page.sum("kinora_requests_total", &[("cache", "hit")]), 2);
         assert_eq!(page.sum("kinora_requests_total", &[("cache", "hit"), ("status", "3xx")]), 1);
         assert_eq!(page.sum("kinora_failures_total", &[("code", "a \"quoted\"\\code\n")]), 1);
-        assert_eq!(page.sum("kinora_cache_disk_state", &[]), 3);
+        assert_eq!(page.sum("kinora_cache_disk_state", &[("tier", "disk")]), 3);
         assert!(page.has("kinora_request_seconds_bucket") && !page.has("kinora_request_seconds"));
     }
 

@@ -23,6 +23,8 @@ fn numbers(edge: &Edge) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+const DONE: &str = r#"result="done""#;
+
 #[tokio::test]
 async fn it_shows_what_has_happened() {
     let edge = Edge::start(&[("cache.memory", "8MiB"), ("cache.disk", "16MiB")]);
@@ -31,22 +33,24 @@ async fn it_shows_what_has_happened() {
         assert_eq!(edge.get(target).await.status, 200);
     }
     edge.until("kinora_requests_total", &[], 4).await;
-    edge.until("kinora_cache_disk_writes_total", &[r#"result="done""#], 2).await;
+    edge.until("kinora_cache_disk_writes_total", &[DONE, r#"tier="disk""#], 2).await;
     let seen = numbers(&edge);
     for (path, expected) in [
-        ("/memory/entries", 2),
-        ("/memory/budget_bytes", 8 << 20),
-        ("/memory/hits", 2),
-        ("/memory/misses", 2),
-        ("/memory/evictions", 0),
-        ("/disk/entries", 2),
-        ("/disk/budget_bytes", 16 << 20),
-        ("/disk/hits", 0),
-        ("/disk/misses", 2),
-        ("/disk/writes", 2),
-        ("/disk/dropped_writes", 0),
-        ("/disk/waiting_bytes", 0),
-        ("/disk/corrupt", 0),
+        ("/tiers/memory/entries", 2),
+        ("/tiers/memory/budget_bytes", 8 << 20),
+        ("/tiers/memory/hits", 2),
+        ("/tiers/memory/misses", 2),
+        ("/tiers/memory/evictions", 0),
+        ("/tiers/disk/entries", 2),
+        ("/tiers/disk/budget_bytes", 16 << 20),
+        ("/tiers/disk/hits", 0),
+        ("/tiers/disk/misses", 2),
+        ("/tiers/disk/writes", 2),
+        ("/tiers/disk/dropped_writes", 0),
+        ("/tiers/disk/waiting_bytes", 0),
+        ("/tiers/disk/corrupt", 0),
+        ("/tiers/originals_memory/entries", 1),
+        ("/tiers/originals_disk/misses", 1),
         ("/requests/hit", 2),
         ("/requests/miss", 2),
         ("/requests/coalesced", 0),
@@ -56,14 +60,14 @@ async fn it_shows_what_has_happened() {
     ] {
         assert_eq!(seen.pointer(path).and_then(Value::as_u64), Some(expected), "{path} in {seen}");
     }
-    assert_eq!(seen["disk"]["state"], DiskCondition::Ready.as_str());
-    assert!(seen["disk"]["bytes"].as_u64() > Some(PICTURE.len() as u64), "{seen}");
+    assert_eq!(seen["tiers"]["disk"]["state"], DiskCondition::Ready.as_str());
+    assert!(seen["tiers"]["disk"]["bytes"].as_u64() > Some(PICTURE.len() as u64), "{seen}");
 
     let text = String::from_utf8(stat(&edge.admin.to_string(), &[]).stdout).expect("text");
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!((rows[1][0], rows[1][1], rows[2][0], rows[2][1]), ("memory", "2", "disk", "2"), "{text}");
     assert!(text.contains("50% from the cache: 2 hit, 0 stale"), "{text}");
-    assert!(text.contains("disk      ready: 2 written, 0 dropped"), "{text}");
+    assert!(text.contains("disk             ready: 2 written, 0 dropped"), "{text}");
 }
 
 #[tokio::test]
@@ -74,7 +78,7 @@ async fn after_a_restart_answers_come_from_the_disk() {
     origin.put("a.jpg", PICTURE);
     let edge = Edge::in_front_of(&origin, &settings);
     assert_eq!(edge.get("/media/a.jpg").await.status, 200);
-    edge.until("kinora_cache_disk_writes_total", &[r#"result="done""#], 1).await;
+    edge.until("kinora_cache_disk_writes_total", &[DONE, r#"tier="disk""#], 1).await;
     drop(edge);
     let edge = Edge::in_front_of(&origin, &settings);
     edge.until("kinora_cache_entries", &[r#"tier="disk""#], 1).await;
@@ -82,8 +86,16 @@ async fn after_a_restart_answers_come_from_the_disk() {
         assert_eq!(edge.get("/media/a.jpg").await.body, PICTURE);
     }
     let seen = numbers(&edge);
-    assert_eq!((&seen["disk"]["hits"], &seen["disk"]["misses"]), (&1.into(), &0.into()), "{seen}");
-    assert_eq!((&seen["memory"]["hits"], &seen["memory"]["misses"]), (&2.into(), &1.into()), "{seen}");
+    assert_eq!(
+        (&seen["tiers"]["disk"]["hits"], &seen["tiers"]["disk"]["misses"]),
+        (&1.into(), &0.into()),
+        "{seen}"
+    );
+    assert_eq!(
+        (&seen["tiers"]["memory"]["hits"], &seen["tiers"]["memory"]["misses"]),
+        (&2.into(), &1.into()),
+        "{seen}"
+    );
     assert_eq!(origin.requests().len(), 1);
 }
 
@@ -97,11 +109,15 @@ async fn a_tier_that_is_full_gives_up_answers_and_one_that_is_off_has_none() {
     }
     edge.until("kinora_cache_evictions_total", &[r#"tier="memory""#], 7).await;
     let seen = numbers(&edge);
-    let memory = &seen["memory"];
+    let memory = &seen["tiers"]["memory"];
     assert!(memory["bytes"].as_u64() <= Some(300 << 10), "{seen}");
     let all = memory["entries"].as_u64().zip(memory["evictions"].as_u64()).map(|(kept, left)| kept + left);
     assert_eq!(all, Some(10), "{seen}");
-    assert_eq!((&seen["disk"]["state"], &seen["disk"]["entries"]), (&"off".into(), &0.into()), "{seen}");
+    assert_eq!(
+        (&seen["tiers"]["disk"]["state"], &seen["tiers"]["disk"]["entries"]),
+        (&"off".into(), &0.into()),
+        "{seen}"
+    );
 }
 
 #[tokio::test]

@@ -353,7 +353,7 @@ async fn damage_on_the_disk_is_a_miss_and_never_a_wrong_byte() {
         for (what, damage) in &damages {
             let edge = Edge::in_front_of(&origin, &settings);
             edge.get(&target).await;
-            edge.until(WRITES, &[DONE], 1).await;
+            edge.until(WRITES, &[ON_DISK, DONE], 1).await;
             drop(edge);
             let file = files(data.path()).pop().expect("its file");
             let mut bytes = std::fs::read(&file).expect("the file");
@@ -439,13 +439,13 @@ async fn without_its_directory_it_serves_on_says_so_once_and_recovers() {
         }
     };
     let state = async |wanted: u64| {
-        let is = async || edge.metric("kinora_cache_disk_state", &[]).await == wanted;
+        let is = async || edge.metric("kinora_cache_disk_state", &[ON_DISK]).await == wanted;
         eventually("the state of the disk", async || is().await.then_some(())).await;
     };
     let warnings = |text: &str| edge.logged().lines().filter(|line| line.contains(text)).count();
     state(0).await;
     answers(0..5).await;
-    edge.until(WRITES, &[DONE], 5).await;
+    edge.until(WRITES, &[ON_DISK, DONE], 5).await;
 
     let (place, away) = (edge.data_dir().join("cache/answers"), edge.data_dir().join("cache/away"));
     std::fs::rename(&place, &away).expect("moved away");
@@ -459,9 +459,9 @@ async fn without_its_directory_it_serves_on_says_so_once_and_recovers() {
     std::fs::rename(&away, &place).expect("moved back");
     state(0).await;
     assert_eq!((warnings("the disk cache cannot be used"), warnings("the disk cache works again")), (1, 1));
-    let before = edge.metric(WRITES, &[DONE]).await;
+    let before = edge.metric(WRITES, &[ON_DISK, DONE]).await;
     answers(20..25).await;
-    edge.until(WRITES, &[DONE], before + 5).await;
+    edge.until(WRITES, &[ON_DISK, DONE], before + 5).await;
     let asked = origin.requests().len();
     answers(20..25).await;
     assert_eq!(origin.requests().len(), asked, "they are found again");

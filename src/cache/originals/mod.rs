@@ -33,7 +33,7 @@ pub struct Originals {
     /// Where they come from.
     pub origin: Arc<dyn Origin>,
     /// Where they are kept.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// Purges.
     pub purger: Purger,
     /// How long one is used unasked where the origin says nothing of it.
@@ -215,11 +215,17 @@ impl Parts {
         while let Some(piece) = object.body.next().await {
             match piece {
                 Ok(bytes) => writer.push(bytes),
-                Err(error) => return writer.fail(error),
+                Err(error) => {
+                    self.of.metrics.cache.fill_failures.inc();
+                    return writer.fail(error);
+                }
             }
         }
-        if let Some(body) = writer.complete() {
-            self.of.store.keep(name, &Arc::new(Entry { body: Body::Memory(body), ..entry }), true);
+        match writer.complete() {
+            Some(body) => {
+                self.of.store.keep(name, &Arc::new(Entry { body: Body::Memory(body), ..entry }), true);
+            }
+            None => self.of.metrics.cache.fill_failures.inc(),
         }
     }
 
