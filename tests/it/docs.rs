@@ -2,14 +2,15 @@
 //!
 //! `make readme` writes them; the test fails where they differ.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::{env, fs};
 
 use kinora::failure::Code;
 use kinora::request::options_table;
 use kinora::telemetry::metrics_table;
 
-use crate::support::edge::Edge;
+use crate::support::edge::{Edge, eventually};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -33,32 +34,80 @@ fn with_table(text: &str, name: &str, table: &str) -> String {
     format!("{head}{start}{table}{end}{tail}")
 }
 
+/// The commands of the first block in a chapter, with the places of this edge and this build.
+fn commands(edge: &Edge, chapter: &str) -> Vec<String> {
+    let readme = fs::read_to_string(README).expect("README.md");
+    let text =
+        readme.split_once(chapter).and_then(|(_, text)| text.split("\n## ").next()).expect("a chapter");
+    let block = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("commands");
+    let lines = block.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = lines.map(|line| {
+        line.replace("http://127.0.0.1:8080", &format!("http://{}", edge.public))
+            .replace("http://127.0.0.1:9090", &format!("http://{}", edge.admin))
+            .replace("target/release/kinora", env!("CARGO_BIN_EXE_kinora"))
+    });
+    lines.collect()
+}
+
+/// Runs a line in a directory.
+fn run(edge: &Edge, place: &Path, line: &str) -> Output {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line]).current_dir(place);
+    shell.env("KINORA__DATA__DIR", edge.data_dir()).env("KINORA__ADMIN__LISTEN", edge.admin.to_string());
+    shell.output().expect("a shell")
+}
+
 /// Every command of the tour, as a reader would paste it, against a first start.
 #[tokio::test]
 async fn the_tour_of_the_readme_works_as_pasted() {
     let edge = Edge::start(&[]);
-    let readme = fs::read_to_string(README).expect("README.md");
-    let tour =
-        readme.split_once("## Five minutes").and_then(|(_, tour)| tour.split("## ").next()).expect("a tour");
-    let block = tour.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("commands");
     let place = tempfile::tempdir().expect("a directory");
-    let mut commands = 0;
-    for line in block.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let line = line
-            .replace("http://127.0.0.1:8080", &format!("http://{}", edge.public))
-            .replace("http://127.0.0.1:9090", &format!("http://{}", edge.admin))
-            .replace("target/release/kinora", env!("CARGO_BIN_EXE_kinora"));
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &line]).current_dir(place.path()).env("KINORA__DATA__DIR", edge.data_dir());
-        let output = shell.output().expect("a shell");
+    let commands = commands(&edge, "## Five minutes");
+    assert!(commands.len() >= 8, "the tour has {} commands", commands.len());
+    for line in commands {
+        let output = run(&edge, place.path(), &line);
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        commands += 1;
     }
-    assert!(commands >= 8, "the tour has {commands} commands");
     for (file, first) in
         [("landscape.jpg", &b"\xff\xd8"[..]), ("landscape.avif", b"\0\0\0"), ("thumbnail.webp", b"RIFF")]
     {
         let bytes = fs::read(place.path().join(file)).expect(file);
         assert!(bytes.starts_with(first) && bytes.len() > 1000, "{file} is what its name says");
     }
+}
+
+/// Whether a picture comes from the cache and counts as fresh.
+async fn is_fresh_hit(edge: &Edge) -> bool {
+    let reply = edge.get("/media/landscape.jpg?resize=40,&format=jpg").await;
+    assert_eq!(reply.status, 200);
+    let status = reply.header("cache-status");
+    let ttl = status.split("ttl=").nth(1).and_then(|text| text.split(';').next()?.parse::<i64>().ok());
+    status.starts_with("kinora; hit") && ttl.is_some_and(|ttl| ttl > 0)
+}
+
+/// Every purge of the README purges.
+#[tokio::test]
+async fn the_purges_of_the_readme_work_as_pasted() {
+    let edge = Edge::start(&[("purge.allow_cidrs", "127.0.0.0/8")]);
+    let place = tempfile::tempdir().expect("a directory");
+    let (mut variables, mut purges) = (String::new(), 0);
+    for line in commands(&edge, "## What is cached") {
+        if line.starts_with("KEY=") {
+            let key = run(&edge, place.path(), &format!("{line}; echo $KEY")).stdout;
+            variables = format!("KEY={}; ", String::from_utf8(key).expect("text").trim());
+            continue;
+        }
+        let is_purge = !line.contains("cache stat");
+        if is_purge {
+            eventually("it to be stored", async || is_fresh_hit(&edge).await.then_some(())).await;
+            purges += 1;
+        }
+        // A new key is known within a second.
+        let succeeds = || run(&edge, place.path(), &format!("{variables}{line}")).status.success();
+        eventually(&line, async || succeeds().then_some(())).await;
+        if is_purge {
+            eventually(&line, async || (!is_fresh_hit(&edge).await).then_some(())).await;
+        }
+    }
+    assert_eq!(purges, 6);
 }
