@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
@@ -19,7 +19,7 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Waits for SIGTERM, then for the last client. Pingora itself would always wait for the whole grace.
 pub(super) struct Drain {
     pub(super) connections: Arc<AtomicUsize>,
-    pub(super) store: Arc<Store>,
+    pub(super) stores: Vec<Arc<Store>>,
 }
 
 #[async_trait]
@@ -35,9 +35,10 @@ impl BackgroundService for Drain {
                 break;
             }
         }
-        if let Some(disk) = self.store.disk() {
-            // Nothing else is left to do for this thread.
-            disk.settle(LAST_WRITES);
+        let end = Instant::now() + LAST_WRITES;
+        for disk in self.stores.iter().filter_map(|store| store.disk()) {
+            // It blocks, but nothing else is left to do for this thread.
+            disk.settle(end.saturating_duration_since(Instant::now()));
         }
         tracing::info!("drained");
         std::process::exit(0);

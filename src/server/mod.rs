@@ -163,7 +163,7 @@ impl Parts {
         };
         server.add_service(background_service("catalog", catalog::Watch::new(config, self.known.clone())));
 
-        let store = Arc::clone(&self.store);
+        let stores = vec![Arc::clone(&self.store), Arc::clone(&self.originals)];
         let front = self.front(config);
         let connections = Arc::clone(&front.connections);
         let mut prebound = Prebound::new(listening::Service::new("edge".to_owned(), front));
@@ -175,7 +175,7 @@ impl Parts {
         server.add_service(prebound);
         let admin = listener::Http::new(sockets.admin, admin_routes(admin));
         server.add_service(background_service("admin", admin));
-        server.add_service(background_service("drain", drain::Drain { connections, store }));
+        server.add_service(background_service("drain", drain::Drain { connections, stores }));
         Ok(())
     }
 
