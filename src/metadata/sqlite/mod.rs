@@ -110,12 +110,15 @@ fn protect(path: &Path) -> io::Result<()> {
 }
 
 async fn migrate(writer: &SqlitePool) -> Result<(), Error> {
-    // Two processes may start at the same moment, and SQLite has no lock around a whole migration:
-    // the second one fails on what the first has just made, and finds nothing left to do next time.
-    let outcome = match MIGRATIONS.run(writer).await {
-        Err(MigrateError::ExecuteMigration(..) | MigrateError::Execute(_)) => MIGRATIONS.run(writer).await,
-        outcome => outcome,
-    };
+    // Several processes may start at the same moment, and SQLite has no lock around all migrations: one
+    // fails on what another has just made, and finds one migration less to do next time.
+    let mut outcome = MIGRATIONS.run(writer).await;
+    for _ in MIGRATIONS.iter() {
+        if !matches!(outcome, Err(MigrateError::ExecuteMigration(..) | MigrateError::Execute(_))) {
+            break;
+        }
+        outcome = MIGRATIONS.run(writer).await;
+    }
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
     match outcome {
         Ok(()) => Ok(()),
