@@ -157,6 +157,11 @@ impl<T> Pilot<T> {
         self.flight.landed.receiver_count() > 0
     }
 
+    /// Waits until nobody waits.
+    pub async fn left(&self) {
+        self.flight.landed.closed().await;
+    }
+
     /// Waits until somebody begins to wait.
     pub async fn joined(&self) {
         self.flight.joined.notified().await;

@@ -20,6 +20,7 @@ mod respond;
 mod slices;
 mod upstream;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -40,7 +41,8 @@ use crate::request::Rules;
 use crate::signature::{KeyRing, Policy};
 use crate::telemetry::Metrics;
 
-use admit::Early;
+use admit::{Admitted, Early};
+use answer::Found;
 use context::Context;
 use respond::Sent;
 
@@ -151,6 +153,25 @@ impl Edge {
         }
     }
 
+    /// Finds the answer for as long as the client is there.
+    async fn find(self: &Arc<Self>, session: &mut ServerSession, admitted: &Admitted) -> Result<Found> {
+        let asked = session.req_header().clone();
+        let mut finding = pin!(find::find(self, admitted, &asked));
+        let told = tokio::select! {
+            biased;
+            found = &mut finding => return Ok(found),
+            told = session.read_body_or_idle(true) => told,
+        };
+        match told {
+            Err(error) if *error.etype() != ErrorType::ConnectError => Err(error),
+            // It has sent more than its request: that is for another connection.
+            Ok(_) | Err(_) => {
+                session.set_keepalive(None);
+                Ok(finding.await)
+            }
+        }
+    }
+
     async fn serve(self: &Arc<Self>, session: &mut ServerSession, ctx: &mut Context) -> Result<()> {
         if control::is_meant(session.req_header()) {
             return control::serve(self, session, ctx).await;
@@ -159,7 +180,7 @@ impl Edge {
             Ok(admitted) => {
                 let admitted = ctx.admitted.insert(admitted).clone();
                 for may_begin_anew in [true, false] {
-                    let found = find::find(self, &admitted, session.req_header()).await;
+                    let found = self.find(session, &admitted).await?;
                     let sent = respond::send(self, session, ctx, &admitted, found, may_begin_anew).await?;
                     if matches!(sent, Sent::Whole) {
                         break;

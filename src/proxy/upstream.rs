@@ -124,6 +124,11 @@ impl Question {
         Self { variant: variant.clone(), headers: forwarded(edge, sent) }
     }
 
+    /// Whether it takes a render to answer it.
+    pub(super) fn is_for_a_picture(&self) -> bool {
+        matches!(self.variant.value().work, VariantWork::Image { .. })
+    }
+
     pub(super) fn key(&self) -> &ObjectKey {
         &self.variant.value().key
     }

@@ -187,6 +187,30 @@ async fn who_leaves_before_the_picture_is_made_leaves_the_work_to_the_next() {
     assert!(origin.requests().len() <= 2);
 }
 
+#[tokio::test]
+async fn work_that_everybody_has_left_is_not_begun() {
+    let origin = HttpOrigin::start();
+    origin.put("photo.jpg", &picture::jpeg(64, 48));
+    let edge = Edge::in_front_of(&origin, &[("cache.originals", "0")]);
+    let target = "/media/photo.jpg?resize=32,&format=png";
+    let (open, gate) = oneshot::channel();
+    origin.fault(Fault::Hold(gate));
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut connection = edge.connect().await;
+        connection.ask("GET", target, &[]).await;
+        waiting.push(connection);
+    }
+    edge.until("kinora_renders_in_flight", &[], 1).await;
+    edge.until("kinora_connections", &[], 3).await;
+    drop(waiting);
+    let idle = async || (edge.metric("kinora_renders_in_flight", &[]).await == 0).then_some(());
+    crate::support::edge::eventually("nothing under way", idle).await;
+    drop(open);
+    assert_eq!(edge.get("/media/photo.jpg?resize=16,&format=png").await.status, 200);
+    assert_eq!(edge.renders().await, 1, "that of the one who stayed");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_finds_no_room_among_the_fills_is_passed_on() {
     let origin = HttpOrigin::start();

@@ -30,6 +30,13 @@ impl Waiting {
         self.tell(Found::told(Source::Stored(entry), how, answer));
     }
 
+    /// Returns when all who waited have left. What is fetched for nobody in particular is never abandoned.
+    async fn abandoned(&mut self) {
+        let Some(first) = &mut self.first else { return std::future::pending().await };
+        first.closed().await;
+        self.pilot.left().await;
+    }
+
     /// Hands the first the answer, which is for nobody else.
     fn pass(&mut self, answer: Answer) {
         self.pilot.land(Landing::Private);
@@ -59,7 +66,12 @@ impl Flying {
     pub(super) async fn fly(self, mut waiting: Waiting) {
         let asked = self.stale.as_deref().map(validators).unwrap_or_default();
         let began = Instant::now();
-        let answer = upstream::ask(&self.edge, &self.question, &asked).await;
+        let answer = tokio::select! {
+            biased;
+            answer = upstream::ask(&self.edge, &self.question, &asked) => answer,
+            // A render that nobody waits for is not begun. A fetch costs us little, and the next one wants it.
+            () = waiting.abandoned(), if self.question.is_for_a_picture() => return,
+        };
         let now = SystemTime::now();
         let status = answer.head.status;
         if let Some(stale) = &self.stale {

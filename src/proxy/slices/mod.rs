@@ -20,7 +20,6 @@ use crate::metadata::Stamp;
 use crate::proxy::Edge;
 use crate::proxy::upstream;
 use crate::proxy::upstream::Question;
-use crate::request::VariantWork;
 
 pub(super) use reader::Reader;
 pub(super) use run::{Progress, deliver};
@@ -101,14 +100,12 @@ impl Object {
 
 /// Whether an original can be kept in slices: it takes a strong tag to join them by.
 pub(super) fn can_be_sliced(edge: &Edge, question: &Question, base: &Key, head: &HeaderMap) -> bool {
-    matches!(question.variant.value().work, VariantWork::Original)
-        && strong_tag(head).is_some()
-        && !edge.whole_only.contains_key(base)
+    !question.is_for_a_picture() && strong_tag(head).is_some() && !edge.whole_only.contains_key(base)
 }
 
 /// Whether the size of an object is worth a question before it is fetched.
 pub(super) fn is_asked_in_part(question: &Question, asked: &RequestHeader) -> bool {
-    let is_original = matches!(question.variant.value().work, VariantWork::Original);
+    let is_original = !question.is_for_a_picture();
     is_original && (asked.method == Method::HEAD || asked.headers.contains_key(RANGE))
 }
 
