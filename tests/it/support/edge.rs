@@ -183,6 +183,10 @@ impl Drop for Edge {
 pub(crate) fn command(data: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Settings of whoever runs the tests are none of ours.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KINORA__")) {
+        command.env_remove(name);
+    }
     command.env("KINORA__DATA__DIR", data);
     let ours = [("server.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0"), ("log.format", "json")];
     for (key, value) in ours.iter().chain(settings) {
