@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
 use crate::metadata::Stamp;
+use crate::origin;
 
 /// All fetches in progress; `T` is what they bring.
 pub struct Flights<T = Arc<Entry>> {
@@ -49,14 +50,14 @@ pub enum Landing<T = Arc<Entry>> {
 }
 
 /// Why a part of an object could not be brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Broken {
     /// The origin has another version now.
     Changed,
     /// The origin does not give parts.
     NoParts,
     /// The origin failed.
-    Failed,
+    Failed(origin::Error),
 }
 
 /// Whether a request is the first to ask.

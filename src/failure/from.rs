@@ -1,5 +1,6 @@
 //! The table from every module's error to its public failure. No `_` arm: a new error must be placed.
 
+use crate::cache;
 use crate::failure::{Code, Failure};
 use crate::headers::accept::NotAcceptable;
 use crate::metadata;
@@ -69,6 +70,17 @@ impl From<metadata::Error> for Failure {
 impl From<NotAcceptable> for Failure {
     fn from(_: NotAcceptable) -> Self {
         Self::new(Code::NotAcceptable, "offered are image/avif, image/webp, image/png and image/jpeg")
+    }
+}
+
+impl From<cache::ReadError> for Failure {
+    fn from(error: cache::ReadError) -> Self {
+        use cache::ReadError as E;
+        match error {
+            E::Origin(error) => error.into(),
+            E::FillFailed | E::Changed => Self::hidden(Code::OriginFailed, error),
+            E::Disk(_) => Self::hidden(Code::Internal, error),
+        }
     }
 }
 

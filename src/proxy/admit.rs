@@ -2,20 +2,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::cache::Key;
 use crate::failure::{Code, Failure};
 use crate::headers::FormatClass;
+use crate::headers::api_key::api_key;
 use crate::proxy::Edge;
 use crate::proxy::config::ServerConfig;
 use crate::request::{MediaRequest, Variant, split_target};
 use crate::signature::{Claim, Proof, Verified, verify};
-
-const API_KEY: HeaderName = HeaderName::from_static("x-filespin-api-key");
 
 /// A request that may be answered.
 #[derive(Debug, Clone)]
@@ -103,17 +102,6 @@ fn origin_form(target: &str) -> &str {
     rest.find('/').map_or("/", |slash| &rest[slash..])
 }
 
-pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
-    let own = headers.get(API_KEY).and_then(|value| value.to_str().ok());
-    own.or_else(|| bearer(headers))
-}
-
-/// The token of `Authorization: Bearer`: an API key of ours, or something for the origin.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 pub(super) fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
@@ -127,15 +115,5 @@ mod tests {
         assert_eq!(origin_form("http://h:1/media/a?b=http://x/y"), "/media/a?b=http://x/y");
         assert_eq!(origin_form("/media/a://b"), "/media/a://b");
         assert_eq!(origin_form("http://h"), "/");
-    }
-
-    #[test]
-    fn a_key_comes_in_either_header() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(api_key(&headers), None);
-        headers.insert(AUTHORIZATION, "bearer  abc".parse().expect("fits"));
-        assert_eq!(api_key(&headers), Some("abc"));
-        headers.insert(API_KEY, "def".parse().expect("fits"));
-        assert_eq!(api_key(&headers), Some("def"), "our own header leads");
     }
 }

@@ -160,7 +160,7 @@ impl Passing {
         loop {
             if self.left.is_empty() {
                 match self.content.next().await {
-                    Some(piece) => self.left = piece?,
+                    Some(piece) => self.left = piece.map_err(ReadError::Origin)?,
                     None => return Ok(None),
                 }
             }

@@ -78,7 +78,7 @@ pub(super) async fn send(
             Ok(first) => first,
             Err(ReadError::Changed | ReadError::Disk(_)) if may_begin_anew => return Ok(Sent::Nothing),
             Err(error) => {
-                let failure = Failure::hidden(Code::OriginFailed, error);
+                let failure = Failure::from(error);
                 ctx.note(&failure);
                 refuse(edge, session, &failure, None).await?;
                 return Ok(Sent::Whole);
@@ -106,9 +106,9 @@ pub(super) async fn send(
     while let Some(bytes) = piece {
         session.write_response_body(bytes, false).await?;
         piece = body.next(&mut found.source).await.map_err(|error| {
-            let cause = error.to_string();
-            ctx.note(&Failure::hidden(Code::OriginFailed, &cause));
-            Error::explain(ErrorType::ReadError, cause)
+            let explained = Error::explain(ErrorType::ReadError, error.to_string());
+            ctx.note(&error.into());
+            explained
         })?;
     }
     session.write_response_body(Bytes::new(), true).await?;

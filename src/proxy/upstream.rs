@@ -16,14 +16,14 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::cache::{Broken, Head, ReadError};
+use crate::cache::{Broken, Head};
 use crate::failure::{ERROR, Failure, PROBLEM_TYPE};
+use crate::headers::api_key::{API_KEY, bearer};
 use crate::headers::cache_control::Directives;
 use crate::headers::range::Unsatisfiable;
 use crate::origin;
 use crate::origin::{Ask, ByteRange, ObjectInfo, ObjectKey, media_type};
 use crate::proxy::Edge;
-use crate::proxy::admit;
 use crate::render::{Rendered, Timings};
 use crate::request::{Variant, VariantWork};
 use crate::signature::Verified;
@@ -31,7 +31,7 @@ use crate::signature::Verified;
 /// What a client sends for us alone, what must not travel between hops (RFC 9110 section 7.6.1), and
 /// the conditions, which are ours to ask.
 const NOT_FORWARDED: [HeaderName; 11] = [
-    HeaderName::from_static("x-filespin-api-key"),
+    API_KEY,
     HeaderName::from_static("keep-alive"),
     CONNECTION,
     TE,
@@ -103,17 +103,14 @@ impl Answer {
 
 impl Content {
     /// The next bytes, `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Result<Bytes, ReadError>> {
+    ///
+    /// # Errors
+    /// What the origin has to say; nothing comes after it.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, origin::Error>> {
         match self {
             Self::Whole(bytes) if bytes.is_empty() => None,
             Self::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
-            Self::Stream(stream) => {
-                let piece = stream.next().await?;
-                Some(piece.map_err(|error| {
-                    tracing::debug!(%error, "the origin broke off");
-                    ReadError::FillFailed
-                }))
-            }
+            Self::Stream(stream) => stream.next().await,
         }
     }
 }
@@ -137,7 +134,7 @@ impl Question {
 /// Those of a client's headers that the origin gets to see.
 fn forwarded(edge: &Edge, sent: &HeaderMap) -> HeaderMap {
     let named = connection_named(sent);
-    let ours = admit::bearer(sent).is_some_and(|key| edge.keys.load().has_api_key(key));
+    let ours = bearer(sent).is_some_and(|key| edge.keys.load().has_api_key(key));
     let passes = |name: &HeaderName| {
         edge.origin.sees(name)
             && !NOT_FORWARDED.contains(name)
@@ -188,11 +185,10 @@ pub(super) async fn part(
         Err(origin::Error::Changed | origin::Error::NotFound(_) | origin::Error::RangeOutside { .. }) => {
             Err(Broken::Changed)
         }
-        Ok(_) => Err(Broken::Failed),
-        Err(error) => {
-            tracing::warn!(%error, "the origin did not give a part");
-            Err(Broken::Failed)
+        Ok(_) => {
+            Err(Broken::Failed(origin::Error::BadAnswer("another part than the one asked for".to_owned())))
         }
+        Err(error) => Err(Broken::Failed(error)),
     }
 }
 

@@ -284,6 +284,23 @@ async fn an_origin_without_parts_is_asked_for_the_whole() {
 }
 
 #[tokio::test]
+async fn a_slice_that_does_not_come_in_time_is_the_origins_fault() {
+    let origin = HttpOrigin::start();
+    origin.put("o.bin", &object());
+    let edge = Edge::in_front_of(
+        &origin,
+        &[("cache.slice_above", "50kB"), ("cache.slice", "64KiB"), ("origin.first_byte_timeout", "300ms")],
+    );
+    let (_never, gate) = oneshot::channel();
+    // The question for the size is answered as ever.
+    origin.fault(Fault::IgnoreConditions);
+    origin.fault(Fault::Hold(gate));
+    let late = range(&edge, "bytes=0-9").await;
+    assert_eq!((late.status, late.code().as_str()), (504, "origin_timeout"), "{late:?}");
+    assert_eq!(range(&edge, "bytes=0-9").await.status, 206, "nothing of it is remembered");
+}
+
+#[tokio::test]
 async fn if_range_on_what_the_cache_never_holds() {
     let (_origin, edge) = large();
     let etag = range(&edge, "bytes=0-9").await.header("etag");

@@ -180,7 +180,10 @@ impl Flying {
         while let Some(piece) = content.next().await {
             match piece {
                 Ok(bytes) => writer.push(bytes),
-                Err(_) => return self.edge.metrics.cache.fill_failures.inc(),
+                Err(error) => {
+                    self.edge.metrics.cache.fill_failures.inc();
+                    return writer.fail(error);
+                }
             }
         }
         match writer.complete() {

@@ -99,7 +99,7 @@ impl Reader {
                 edge.store.remove(base);
                 ReadError::Changed
             }
-            Broken::Failed => ReadError::FillFailed,
+            Broken::Failed(error) => ReadError::Origin(error),
         }
     }
 

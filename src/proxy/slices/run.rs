@@ -12,6 +12,7 @@ use http::HeaderMap;
 use tokio::sync::watch;
 
 use crate::cache::{Body, Entry, Freshness, Head, Joined, Landing, Pilot, Selection, Writer};
+use crate::origin;
 use crate::origin::ByteRange;
 use crate::proxy::slices::Object;
 use crate::proxy::upstream;
@@ -141,7 +142,14 @@ async fn slice(object: &Object, index: u64, pilot: &Pilot, incoming: &mut Incomi
     pilot.land(Landing::Shared(Arc::new(entry.clone())));
     let mut missing = behind - first;
     while missing > 0 {
-        let Some(piece) = incoming.next(missing).await else { return false };
+        let piece = match incoming.next(missing).await {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => {
+                writer.fail(error);
+                return false;
+            }
+            None => return false,
+        };
         missing -= piece.len() as u64;
         writer.push(piece);
     }
@@ -158,12 +166,15 @@ struct Incoming {
 }
 
 impl Incoming {
-    /// The next bytes, at most so many. `None` if there are no more, or they cannot be had.
-    async fn next(&mut self, most: u64) -> Option<Bytes> {
+    /// The next bytes, at most so many. `None` if there are no more.
+    async fn next(&mut self, most: u64) -> Option<Result<Bytes, origin::Error>> {
         if self.left.is_empty() {
-            self.left = self.content.next().await?.ok()?;
+            match self.content.next().await? {
+                Ok(piece) => self.left = piece,
+                Err(error) => return Some(Err(error)),
+            }
         }
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.left.len());
-        Some(self.left.split_to(most))
+        Some(Ok(self.left.split_to(most)))
     }
 }
