@@ -17,6 +17,7 @@
 //! # Ok::<(), kinora::request::Error>(())
 //! ```
 
+mod asset_id;
 mod canonical;
 mod draft;
 mod error;
@@ -30,6 +31,7 @@ use crate::transform::Format;
 use crate::transform::Operations;
 use crate::transform::Target;
 
+pub use asset_id::{AssetId, InvalidAssetId};
 pub use error::Error;
 pub use options::{OptionRow, Provenance, options, options_table};
 pub use route::{Route, SplitTarget, split_target};
