@@ -22,7 +22,10 @@ const CONNECTIONS: usize = 16;
 const ROUND: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 const SMALL: usize = 20_000;
+const FEW: usize = 8;
 const CROWD: usize = 200;
+const MANY: usize = 64;
+const IDLE: usize = 5000;
 
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -49,6 +52,8 @@ fn main() {
     compare(&targets);
     misses(&edge);
     equal_misses(&edge);
+    hits_beside_transforms(&edge);
+    idle_connections(&edge);
     if nginx.is_none() {
         println!("nginx is not installed: no peer in this run");
     }
@@ -59,7 +64,8 @@ fn compare(targets: &[(&str, &str, &str, &str)]) {
     let mut rates = vec![Vec::new(); targets.len()];
     for _ in 0..ROUNDS {
         for (place, (_, address, path, headers)) in targets.iter().enumerate() {
-            rates[place].push(load(address, path, headers));
+            let (rate, times) = load(address, path, headers, CONNECTIONS);
+            rates[place].push((rate, times[times.len() / 2]));
         }
     }
     let mut base = None;
@@ -71,14 +77,14 @@ fn compare(targets: &[(&str, &str, &str, &str)]) {
     }
 }
 
-/// Requests per second and median time over keep-alive connections.
-fn load(address: &str, path: &str, headers: &str) -> (f64, Duration) {
+/// Requests per second over so many keep-alive connections, and their times from the shortest on.
+fn load(address: &str, path: &str, headers: &str, connections: usize) -> (f64, Vec<Duration>) {
     let stop = AtomicBool::new(false);
     let count = AtomicU64::new(0);
     let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n");
     let began = Instant::now();
     let mut times: Vec<Duration> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CONNECTIONS)
+        let clients: Vec<_> = (0..connections)
             .map(|_| {
                 scope.spawn(|| {
                     let mut client = Client::connect(address);
@@ -97,7 +103,7 @@ fn load(address: &str, path: &str, headers: &str) -> (f64, Duration) {
     });
     let rate = count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
     times.sort();
-    (rate, times[times.len() / 2])
+    (rate, times)
 }
 
 /// Whole transforms through the server, one after another: the time that a viewer waits.
@@ -117,35 +123,96 @@ fn misses(edge: &Edge) {
     }
 }
 
-/// Many viewers of one new variant: one of them has it rendered, all share it.
+/// Many viewers of one new variant: one of them has it rendered, all share it. Of a few the middle one
+/// tells how long they wait, of a crowd the last one.
 fn equal_misses(edge: &Edge) {
-    let picture = |width: usize| {
-        format!("GET /media/photo.jpg?resize={width},&format=webp HTTP/1.1\r\nHost: bench\r\n\r\n")
-    };
-    let mut alone: Vec<Duration> =
-        (0..ROUNDS).map(|n| Client::connect(&edge.address).ask(&picture(900 + n))).collect();
-    let mut last: Vec<Duration> = (0..ROUNDS)
-        .map(|n| {
-            let mut clients: Vec<Client> = (0..CROWD).map(|_| Client::connect(&edge.address)).collect();
-            let request = picture(910 + n);
-            let began = Instant::now();
-            // All have asked before the first is answered: then reading them in turn delays nobody.
-            clients.iter_mut().for_each(|client| client.send(&request));
-            clients.iter_mut().for_each(Client::receive);
+    for format in ["webp", "avif"] {
+        let mut width = 900;
+        let mut ask = |viewers: usize| {
+            width += 1;
+            let picture = format!("/media/photo.jpg?resize={width},&format={format}");
+            answered(&edge.address, &format!("GET {picture} HTTP/1.1\r\nHost: bench\r\n\r\n"), viewers)
+        };
+        let mut median = |viewers: usize, of: fn(&[Duration]) -> Duration| {
+            let mut rounds: Vec<Duration> = (0..ROUNDS).map(|_| of(&ask(viewers))).collect();
+            rounds.sort();
+            rounds[ROUNDS / 2].as_secs_f64()
+        };
+        let middle = |times: &[Duration]| times[times.len() / 2];
+        let last = |times: &[Duration]| times[times.len() - 1];
+        let alone = median(1, last);
+        let (few, many) = (median(FEW, middle), median(CROWD, last));
+        for (name, time) in [
+            (format!("one miss, {format}"), alone),
+            (format!("  the middle one of {FEW} equal ones"), few),
+            (format!("  the last of {CROWD} equal ones"), many),
+        ] {
+            println!("{name:<34}{:>12}{:>14.0}{:>10.2}", "", time * 1e6, time / alone);
+        }
+    }
+}
+
+/// How long each of so many viewers waits who ask at the same moment, from the shortest on.
+fn answered(address: &str, request: &str, viewers: usize) -> Vec<Duration> {
+    let mut clients: Vec<Client> = (0..viewers).map(|_| Client::connect(address)).collect();
+    let began = Instant::now();
+    // All have asked before the first is answered: then reading them in turn delays nobody.
+    clients.iter_mut().for_each(|client| client.send(request));
+    let mut times: Vec<Duration> = clients
+        .iter_mut()
+        .map(|client| {
+            client.receive();
             began.elapsed()
         })
         .collect();
-    alone.sort();
-    last.sort();
-    let (alone, last) = (alone[ROUNDS / 2].as_secs_f64(), last[ROUNDS / 2].as_secs_f64());
-    println!("{:<34}{:>12}{:>14.0}{:>10.2}", "one miss, webp", "", alone * 1e6, 1.0);
-    println!(
-        "{:<34}{:>12}{:>14.0}{:>10.2}",
-        format!("  the last of {CROWD} equal ones"),
-        "",
-        last * 1e6,
-        last / alone
-    );
+    times.sort();
+    times
+}
+
+/// What those who ask for something at hand notice while every core makes pictures for others.
+fn hits_beside_transforms(edge: &Edge) {
+    let p99 = |times: &[Duration]| times[times.len() * 99 / 100].as_secs_f64();
+    let hits = || p99(&load(&edge.address, "/media/small.bin", "", MANY).1);
+    let next = AtomicU64::new(0);
+    let (mut idle, mut busy) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        idle.push(hits());
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+                scope.spawn(|| {
+                    let mut client = Client::connect(&edge.address);
+                    while !stop.load(Ordering::Relaxed) {
+                        let width = 200 + next.fetch_add(1, Ordering::Relaxed);
+                        let path = format!("/media/photo.jpg?resize={width},&format=webp&quality=80");
+                        client.ask(&format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"));
+                    }
+                });
+            }
+            busy.push(hits());
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    idle.sort_by(f64::total_cmp);
+    busy.sort_by(f64::total_cmp);
+    let (idle, busy) = (idle[ROUNDS / 2], busy[ROUNDS / 2]);
+    for (name, time) in [("p99 of hits, idle", idle), ("  while all cores transform", busy)] {
+        println!("{name:<34}{:>12}{:>14.0}{:>10.2}", "", time * 1e6, time / idle);
+    }
+}
+
+/// What a connection costs that is only kept open.
+fn idle_connections(edge: &Edge) {
+    let before = edge.resident_kilobytes();
+    let clients: Vec<Client> = (0..IDLE)
+        .map(|_| {
+            let mut client = Client::connect(&edge.address);
+            client.ask("GET /media/small.bin HTTP/1.1\r\nHost: bench\r\n\r\n");
+            client
+        })
+        .collect();
+    let grown = edge.resident_kilobytes().saturating_sub(before);
+    println!("an idle connection: {:.1} kB resident ({IDLE} of them)", grown as f64 / clients.len() as f64);
 }
 
 /// One keep-alive connection of HTTP/1.1.
@@ -158,7 +225,7 @@ impl Client {
     fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("a connection");
         stream.set_nodelay(true).expect("an option");
-        Self { stream: BufReader::with_capacity(64 << 10, stream), body: Vec::new() }
+        Self { stream: BufReader::with_capacity(16 << 10, stream), body: Vec::new() }
     }
 
     fn ask(&mut self, request: &str) -> Duration {
@@ -226,6 +293,13 @@ impl Edge {
         command.envs([("KINORA__SERVER__LISTEN", "127.0.0.1:0"), ("KINORA__ADMIN__LISTEN", "127.0.0.1:0")]);
         command.envs([("KINORA__LOG__LEVEL", "warn"), ("KINORA__SERVER__KEEPALIVE_REQUESTS", "0")]);
         command
+    }
+
+    /// The memory that the server holds.
+    fn resident_kilobytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     fn sign(&self, path: &str) -> String {
