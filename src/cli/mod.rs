@@ -92,6 +92,8 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // `| head` has seen what it wanted. Still a failure: it may have been a secret that is shown once.
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
             // With standard error gone, there is nobody left to tell.
             drop(writeln!(io::stderr(), "kinora: {error}"));

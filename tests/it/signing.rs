@@ -277,3 +277,14 @@ async fn the_command_line_signs_and_explains_as_the_server_judges() {
         assert_eq!(verdict.contains("let in"), status == 200, "{target} {text}");
     }
 }
+
+#[tokio::test]
+async fn whoever_stops_reading_a_command_gets_no_complaint() {
+    let data = data_with_pair(&[]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = crate::support::edge::command(data.path(), &[]);
+    let output = command.args(["explain", "/media/a.jpg"]).stdout(writer).output().expect("the program runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(!output.status.success(), "a secret that nobody has read is no success");
+}
