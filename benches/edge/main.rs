@@ -9,14 +9,18 @@
     reason = "a benchmark reports to a person and stops at trouble"
 )]
 
+#[path = "../serving/mod.rs"]
+mod serving;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serving::{Client, Edge};
 
 const CONNECTIONS: usize = 16;
 const ROUND: Duration = Duration::from_secs(1);
@@ -29,9 +33,10 @@ const IDLE: usize = 5000;
 
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
+    fill(&dir.path().join("data/bucket"));
     let edge = Edge::start(dir.path());
     let nginx = Nginx::start(dir.path(), &edge.address);
-    let signed = edge.sign("/media/small.bin");
+    let signed = edge.run(&["sign", "/media/small.bin", "--expires", "1h"]);
     let signed = signed.as_str();
 
     println!("{:<34}{:>12}{:>14}{:>10}", "case", "per second", "p50 (us)", "ratio");
@@ -57,6 +62,13 @@ fn main() {
     if nginx.is_none() {
         println!("nginx is not installed: no peer in this run");
     }
+}
+
+fn fill(bucket: &Path) {
+    fs::create_dir_all(bucket).expect("a bucket");
+    fs::write(bucket.join("small.bin"), vec![7; SMALL]).expect("an object");
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/landscape.jpg");
+    fs::copy(&sample, bucket.join("photo.jpg")).expect("a sample");
 }
 
 /// Targets take turns, so that whatever else happens on the machine happens to all of them.
@@ -203,7 +215,7 @@ fn hits_beside_transforms(edge: &Edge) {
 
 /// What a connection costs that is only kept open.
 fn idle_connections(edge: &Edge) {
-    let before = edge.resident_kilobytes();
+    let before = edge.kilobytes("VmRSS");
     let clients: Vec<Client> = (0..IDLE)
         .map(|_| {
             let mut client = Client::connect(&edge.address);
@@ -211,110 +223,8 @@ fn idle_connections(edge: &Edge) {
             client
         })
         .collect();
-    let grown = edge.resident_kilobytes().saturating_sub(before);
+    let grown = edge.kilobytes("VmRSS").saturating_sub(before);
     println!("an idle connection: {:.1} kB resident ({IDLE} of them)", grown as f64 / clients.len() as f64);
-}
-
-/// One keep-alive connection of HTTP/1.1.
-struct Client {
-    stream: BufReader<TcpStream>,
-    body: Vec<u8>,
-}
-
-impl Client {
-    fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_nodelay(true).expect("an option");
-        Self { stream: BufReader::with_capacity(16 << 10, stream), body: Vec::new() }
-    }
-
-    fn ask(&mut self, request: &str) -> Duration {
-        let began = Instant::now();
-        self.send(request);
-        self.receive();
-        began.elapsed()
-    }
-
-    fn send(&mut self, request: &str) {
-        self.stream.get_mut().write_all(request.as_bytes()).expect("sent");
-    }
-
-    fn receive(&mut self) {
-        let mut length = 0;
-        let mut line = String::new();
-        self.stream.read_line(&mut line).expect("a status line");
-        let status: u16 = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        assert!((200..400).contains(&status), "{line}");
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line).expect("a header");
-            let header = line.trim_end();
-            if header.is_empty() {
-                break;
-            }
-            if let Some((name, value)) = header.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().expect("a length");
-            }
-        }
-        self.body.resize(if status == 304 { 0 } else { length }, 0);
-        self.stream.read_exact(&mut self.body).expect("a body");
-    }
-}
-
-struct Edge {
-    process: Child,
-    address: String,
-    dir: std::path::PathBuf,
-}
-
-impl Edge {
-    fn start(dir: &Path) -> Self {
-        let bucket = dir.join("data/bucket");
-        fs::create_dir_all(&bucket).expect("a bucket");
-        fs::write(bucket.join("small.bin"), vec![7; SMALL]).expect("an object");
-        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/landscape.jpg");
-        fs::copy(&sample, bucket.join("photo.jpg")).expect("a sample");
-        let mut process = Self::command(dir).arg("serve").stdout(Stdio::piped()).spawn().expect("kinora");
-        let mut output = BufReader::new(process.stdout.take().expect("its output"));
-        let lines = output.by_ref().lines();
-        let listening = "listening on http://";
-        let address =
-            lines.map_while(Result::ok).find_map(|line| Some(line.strip_prefix(listening)?.to_owned()));
-        // The rest is of no interest, but somebody has to take it.
-        thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        Self { process, address: address.expect("an address"), dir: dir.to_owned() }
-    }
-
-    fn command(dir: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
-        command.env("KINORA__DATA__DIR", dir.join("data"));
-        command.envs([("KINORA__SERVER__LISTEN", "127.0.0.1:0"), ("KINORA__ADMIN__LISTEN", "127.0.0.1:0")]);
-        command.envs([("KINORA__LOG__LEVEL", "warn"), ("KINORA__SERVER__KEEPALIVE_REQUESTS", "0")]);
-        command
-    }
-
-    /// The memory that the server holds.
-    fn resident_kilobytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
-    }
-
-    fn sign(&self, path: &str) -> String {
-        let output =
-            Self::command(&self.dir).args(["sign", path, "--expires", "1h"]).output().expect("kinora sign");
-        String::from_utf8(output.stdout).expect("text").trim().to_owned()
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        // It may have stopped by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 /// nginx as it stands before an image server today, with its default `tcp_nopush off`.
