@@ -21,7 +21,8 @@ run: setup ## build the program that ships and start it; ARGS="--config my.toml"
 
 # Doc examples first, the integration tests last, and all of them even if one fails. The closing line
 # sums what the runner reported; a run that executed nothing is a failure.
-test: setup ## run every test
+test: ## run every test
+	@.ci/setup tests
 	@{ status=0; \
 	   cargo test --doc --no-fail-fast || status=1; \
 	   cargo test --lib --bins --tests --no-fail-fast || status=1; \

@@ -198,6 +198,8 @@ mod settings {
             ("KINORA__CACHE__MEMORY__X", "1"),
             ("KINORA__INSECURE__TRUST", "1"),
             ("KINORA__CATALOG__URL", "sqlite::memory:"),
+            ("KINORA__CATALOG__URL", "postgres://me@db"),
+            ("KINORA__CATALOG__URL", "mysql://me@db/kinora"),
             ("KINORA__DATA__DIR", ""),
             ("KINORA__ADMIN__LISTEN", "127.0.0.1:8080"),
             ("KINORA__SERVER__TLS__CERTIFICATE", "/dev/null"),
@@ -213,6 +215,7 @@ mod settings {
         let environment = [
             ("KINORA__ORIGIN__S3__SECRET_ACCESS_KEY", secret),
             ("KINORA__ORIGIN__S3__SESSION_TOKEN", secret),
+            ("KINORA__CATALOG__URL", "postgres://me:hunter2hunter2@db/kinora"),
         ];
         let config = load(None, &environment).expect("fine");
         assert_eq!(config.origin.s3.secret_access_key.expose(), secret);
@@ -223,7 +226,7 @@ mod settings {
             Some(&file),
             &[
                 ("KINORA__ORIGIN__S3__SECRET_ACESS_KEY", secret),
-                ("KINORA__CATALOG__URL", "postgres://me:hunter2hunter2@db/kinora"),
+                ("KINORA__CATALOG__URL", "postgres://me:hunter2/hunter2@db/kinora"),
             ],
         )
         .expect_err("wrong");

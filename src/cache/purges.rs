@@ -68,11 +68,12 @@ mod tests {
     use super::*;
     use crate::cache::generation::{Subject, Verdict};
     use crate::metadata::Config;
+    use crate::setting::Secret;
 
     #[tokio::test]
     async fn purges_that_come_at_the_same_time_all_count() {
         let directory = tempfile::tempdir().expect("a directory");
-        let config = Config { url: "sqlite:kinora.sqlite".to_owned() };
+        let config = Config { url: Secret::new("sqlite:kinora.sqlite") };
         let catalog = Catalog::open(&config, directory.path()).await.expect("open");
         let generations = ArcSwap::from_pointee(Generations::default());
         follow_purges(&catalog, &generations).await.expect("read");

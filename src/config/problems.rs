@@ -115,8 +115,8 @@ fn is_secret(key: &str) -> bool {
 /// Keeps back what stands between scheme and host.
 fn without_password(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
-    let authority_end = rest.find('/').unwrap_or(rest.len());
-    match rest[..authority_end].rfind('@') {
+    // Up to the last one: a password that was pasted as it is may hold any sign.
+    match rest.rfind('@') {
         Some(at) => format!("{scheme}://***{}", &rest[at..]),
         None => value.to_owned(),
     }

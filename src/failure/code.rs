@@ -74,6 +74,8 @@ codes! {
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
+    Deleted "deleted" 410 Client "It is deleted";
+    VersionConflict "version_conflict" 412 Client "It was changed by somebody else in the meantime";
     BodyTooLarge "body_too_large" 413 Client "The request's body is too large";
     SourceTooLarge "source_too_large" 413 Origin "The source has too many bytes";
     TooManyPixels "too_many_pixels" 413 Origin "The source has too many pixels";

@@ -53,7 +53,9 @@ impl From<metadata::Error> for Failure {
     fn from(error: metadata::Error) -> Self {
         use metadata::Error as E;
         match &error {
-            E::NoSuchKey(_) => Self::new(Code::NotFound, error.to_string()),
+            E::NoSuchKey(_) | E::NoSuchAsset(_) => Self::new(Code::NotFound, error.to_string()),
+            E::AssetDeleted(_) => Self::new(Code::Deleted, error.to_string()),
+            E::Conflict { .. } => Self::new(Code::VersionConflict, error.to_string()),
             E::DuplicateId(_) | E::DuplicateSecret | E::InvalidKey { .. } | E::InvalidPurge { .. } => {
                 Self::new(Code::BadRequest, error.to_string())
             }

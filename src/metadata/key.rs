@@ -203,9 +203,11 @@ fn is_id(text: &str) -> bool {
 
 /// 32 signs, so that a random byte picks one without bias; no 0, 1, I and O, which look alike.
 const ACCESS_ID_ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Signs of random ids.
+pub(crate) const HEX: &[u8; 16] = b"0123456789abcdef";
 
-fn draw<const N: usize>(alphabet: &[u8; N], length: usize) -> Result<String, Error> {
+/// A random text of these signs.
+pub(crate) fn draw<const N: usize>(alphabet: &[u8; N], length: usize) -> Result<String, Error> {
     const { assert!(256 % N == 0, "every sign must be equally likely") };
     let mut random = vec![0; length];
     getrandom::fill(&mut random).map_err(Error::NoRandomness)?;

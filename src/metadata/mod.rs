@@ -1,28 +1,42 @@
-//! The catalogue: facts that must outlive the process. Today keys and purges; SQLite holds them.
+//! The catalogue: facts that must outlive the process. SQLite or PostgreSQL holds them.
 //!
-//! [`Catalog`] is the face; what speaks SQL is in a folder for each database, so that another one
-//! can stand beside `sqlite/` without its users noticing.
+//! [`Catalog`] is the face. Each subject has its types and its SQL side by side; `db/` alone knows that there
+//! are two databases.
 
+mod asset;
+mod catalog;
 mod config;
+mod db;
+mod event;
 mod key;
+mod keys;
+#[cfg(test)]
+mod on_both;
+#[expect(dead_code, reason = "assets come next")]
+mod outbox;
 mod purge;
-mod sqlite;
+mod purges;
 
+pub use asset::{Asset, AssetStatus, Conversion};
+pub use catalog::Catalog;
 pub use config::Config;
+pub use db::Change;
+pub use event::EventKind;
 pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
 pub use purge::{MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
-pub use sqlite::Catalog;
+
+use crate::request::AssetId;
 
 /// Why the catalogue could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address names no kind of catalogue that we know.
-    #[error("catalog.url is not sqlite:PATH")]
+    #[error("catalog.url is neither sqlite:PATH nor postgres://USER:PASSWORD@HOST/DATABASE")]
     UnknownUrl,
-    /// The file is from a newer version of this program, which would misunderstand it.
+    /// It is from a newer version of this program, which would misunderstand it.
     #[error("the catalogue has schema {found}, this program knows {known}: use a newer kinora")]
     NewerSchema {
-        /// Number of the newest migration in the file.
+        /// Number of the newest migration in it.
         found: i64,
         /// Number of the newest migration that we have.
         known: i64,
@@ -54,6 +68,18 @@ pub enum Error {
         text: String,
         /// Why it covers nothing.
         rule: &'static str,
+    },
+    /// There is, or was, no asset of this id.
+    #[error("there is no asset {0}")]
+    NoSuchAsset(AssetId),
+    /// The asset is in the trash.
+    #[error("the asset {0} is deleted")]
+    AssetDeleted(AssetId),
+    /// Somebody else was first: the asset has another version than was expected.
+    #[error("the asset has version {version} now")]
+    Conflict {
+        /// The version that it has.
+        version: u64,
     },
     /// A row does not hold what the schema promises.
     #[error("the catalogue is damaged: {0}")]

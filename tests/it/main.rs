@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cache_stat;
+mod catalogs;
 mod coalescing;
 mod conformance;
 mod crash;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kinora::metadata::{Catalog, Config, PurgeScope};
+use kinora::setting::Secret;
 use serde_json::{Value, json};
 
 use crate::support::client::Reply;
@@ -386,7 +387,7 @@ fn json_of(text: &str) -> Value {
 
 /// The keys that the catalogue remembers as purged.
 async fn keys_of(data: &Path) -> Vec<String> {
-    let config = Config { url: "sqlite:kinora.sqlite".to_owned() };
+    let config = Config { url: Secret::new("sqlite:kinora.sqlite") };
     let catalog = Catalog::open(&config, data).await.expect("open");
     let purges = catalog.purges().await.expect("listed");
     catalog.close().await;

@@ -11,6 +11,7 @@ use kinora::cache::Purger;
 use kinora::cache::{Generations, Subject, Verdict};
 use kinora::failure::{Code, Failure};
 use kinora::metadata::{Catalog, Config, KeyKind, NewKey, Purge, PurgeMode, PurgeScope, Stamp};
+use kinora::setting::Secret;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -38,11 +39,11 @@ const KEYS: [(&str, &[&str]); 4] = [
 impl Api {
     async fn start() -> Self {
         let data = tempfile::tempdir().expect("a directory");
-        let config = Config { url: "sqlite:kinora.sqlite".to_owned() };
+        let config = Config { url: Secret::new("sqlite:kinora.sqlite") };
         let catalog = Catalog::open(&config, data.path()).await.expect("open");
         for (secret, scopes) in KEYS {
             let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-            let pair = Some((secret.to_owned(), kinora::setting::Secret::new(secret)));
+            let pair = Some((secret.to_owned(), Secret::new(secret)));
             let wish = NewKey { scopes, pair, ..NewKey::of(KeyKind::Api) };
             catalog.create_key(&wish, 1).await.expect("made");
         }

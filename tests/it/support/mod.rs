@@ -6,6 +6,7 @@ pub(crate) mod decoded;
 pub(crate) mod edge;
 pub(crate) mod http_origin;
 pub(crate) mod picture;
+pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod s3;
 mod server;

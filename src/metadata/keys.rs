@@ -1,8 +1,6 @@
 //! Keys in SQL.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
+use crate::metadata::db::on;
 use crate::metadata::key::sha256;
 use crate::metadata::{ActiveKey, Catalog, Error, IssuedKey, Key, KeyKind, NewKey};
 use crate::setting::Secret;
@@ -17,11 +15,10 @@ impl Catalog {
         let issued = wish.issue()?;
         let hash = (wish.kind != KeyKind::Signing).then(|| sha256(&issued.secret).to_vec());
         let secret = (wish.kind == KeyKind::Signing).then(|| issued.secret.expose());
-        let insert = sqlx::query(
+        let insert =
             "INSERT INTO keys (id, kind, name, secret_sha256, secret, scopes, origins, any_origin, sha1, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        );
-        let outcome = insert
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let outcome = on!(self.db.writer(), pool => sqlx::query(insert)
             .bind(&issued.id)
             .bind(wish.kind.as_str())
             .bind(&wish.name)
@@ -32,10 +29,11 @@ impl Catalog {
             .bind(wish.any_origin)
             .bind(wish.sha1)
             .bind(now.cast_signed())
-            .execute(&self.writer)
-            .await;
+            .execute(pool)
+            .await
+            .map(drop));
         match outcome {
-            Ok(_) => Ok(issued),
+            Ok(()) => Ok(issued),
             Err(error) => Err(self.why_not_created(&issued, error).await),
         }
     }
@@ -50,8 +48,8 @@ impl Catalog {
     }
 
     async fn has_key(&self, id: &str) -> Result<bool, Error> {
-        let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM keys WHERE id = ?)");
-        Ok(query.bind(id).fetch_one(&self.readers).await?)
+        let query = "SELECT EXISTS (SELECT 1 FROM keys WHERE id = $1)";
+        Ok(on!(self.db.reader(), pool => sqlx::query_scalar(query).bind(id).fetch_one(pool).await)?)
     }
 
     /// Every key, revoked ones too, oldest first.
@@ -59,8 +57,9 @@ impl Catalog {
     /// # Errors
     /// That of the database.
     pub async fn keys(&self) -> Result<Vec<Key>, Error> {
-        let query = sqlx::query("SELECT * FROM keys ORDER BY created_at, rowid");
-        query.fetch_all(&self.readers).await?.iter().map(key).collect()
+        let query = "SELECT * FROM keys ORDER BY created_at, rowid";
+        let rows: Vec<Row> = on!(self.db.reader(), pool => sqlx::query_as(query).fetch_all(pool).await)?;
+        rows.into_iter().map(|row| row.key()).collect()
     }
 
     /// Every key that is not revoked, newest first, with what is needed to recognise it.
@@ -68,9 +67,9 @@ impl Catalog {
     /// # Errors
     /// That of the database.
     pub async fn active_keys(&self) -> Result<Vec<ActiveKey>, Error> {
-        let query =
-            sqlx::query("SELECT * FROM keys WHERE revoked_at IS NULL ORDER BY created_at DESC, rowid DESC");
-        query.fetch_all(&self.readers).await?.iter().map(active_key).collect()
+        let query = "SELECT * FROM keys WHERE revoked_at IS NULL ORDER BY created_at DESC, rowid DESC";
+        let rows: Vec<Row> = on!(self.db.reader(), pool => sqlx::query_as(query).fetch_all(pool).await)?;
+        rows.into_iter().map(Row::active_key).collect()
     }
 
     /// What requests are verified with: every active signing key and API key.
@@ -98,48 +97,70 @@ impl Catalog {
     /// # Errors
     /// [`Error::NoSuchKey`] or that of the database.
     pub async fn revoke_key(&self, id: &str, now: u64) -> Result<(), Error> {
-        let update =
-            sqlx::query("UPDATE keys SET revoked_at = ?, secret = NULL WHERE id = ? AND revoked_at IS NULL");
-        let done = update.bind(now.cast_signed()).bind(id).execute(&self.writer).await?;
-        if done.rows_affected() == 0 { Err(Error::NoSuchKey(id.to_owned())) } else { Ok(()) }
+        let update = "UPDATE keys SET revoked_at = $1, secret = NULL WHERE id = $2 AND revoked_at IS NULL";
+        let count = on!(self.db.writer(), pool => sqlx::query(update)
+            .bind(now.cast_signed())
+            .bind(id)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()))?;
+        if count == 0 { Err(Error::NoSuchKey(id.to_owned())) } else { Ok(()) }
     }
 }
 
-fn key(row: &SqliteRow) -> Result<Key, Error> {
-    Ok(Key {
-        kind: row.try_get::<&str, _>("kind")?.parse()?,
-        id: row.try_get("id")?,
-        name: row.try_get("name")?,
-        scopes: list(row, "scopes")?,
-        origins: list(row, "origins")?,
-        any_origin: row.try_get("any_origin")?,
-        sha1: row.try_get("sha1")?,
-        created_at: row.try_get::<i64, _>("created_at")?.cast_unsigned(),
-        revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(i64::cast_unsigned),
-    })
+#[derive(sqlx::FromRow)]
+struct Row {
+    kind: String,
+    id: String,
+    name: String,
+    secret_sha256: Option<Vec<u8>>,
+    secret: Option<String>,
+    scopes: String,
+    origins: String,
+    any_origin: bool,
+    sha1: bool,
+    created_at: i64,
+    revoked_at: Option<i64>,
 }
 
-fn active_key(row: &SqliteRow) -> Result<ActiveKey, Error> {
-    let Key { kind, id, scopes, origins, any_origin, sha1, .. } = key(row)?;
-    Ok(match kind {
-        KeyKind::Api => ActiveKey::Api { id, secret_sha256: hash(row)?, scopes },
-        KeyKind::Upload => ActiveKey::Upload { id, secret_sha256: hash(row)?, origins, any_origin },
-        KeyKind::Signing => {
-            let secret = Secret::new(row.try_get::<String, _>("secret")?);
-            ActiveKey::Signing { access_id: id, secret, sha1 }
-        }
-    })
-}
+impl Row {
+    fn key(&self) -> Result<Key, Error> {
+        Ok(Key {
+            kind: self.kind.parse()?,
+            id: self.id.clone(),
+            name: self.name.clone(),
+            scopes: list(&self.scopes)?,
+            origins: list(&self.origins)?,
+            any_origin: self.any_origin,
+            sha1: self.sha1,
+            created_at: self.created_at.cast_unsigned(),
+            revoked_at: self.revoked_at.map(i64::cast_unsigned),
+        })
+    }
 
-fn hash(row: &SqliteRow) -> Result<[u8; 32], Error> {
-    let bytes: &[u8] = row.try_get("secret_sha256")?;
-    bytes.try_into().map_err(|_| Error::Damaged("the hash of a key is not one of SHA-256".to_owned()))
+    fn active_key(self) -> Result<ActiveKey, Error> {
+        let Key { kind, id, scopes, origins, any_origin, sha1, .. } = self.key()?;
+        Ok(match kind {
+            KeyKind::Api => ActiveKey::Api { id, secret_sha256: self.hash()?, scopes },
+            KeyKind::Upload => ActiveKey::Upload { id, secret_sha256: self.hash()?, origins, any_origin },
+            KeyKind::Signing => {
+                let secret =
+                    self.secret.ok_or_else(|| Error::Damaged("a signing key has no secret".to_owned()))?;
+                ActiveKey::Signing { access_id: id, secret: Secret::new(secret), sha1 }
+            }
+        })
+    }
+
+    fn hash(&self) -> Result<[u8; 32], Error> {
+        let bytes = self.secret_sha256.as_deref().unwrap_or_default();
+        bytes.try_into().map_err(|_| Error::Damaged("the hash of a key is not one of SHA-256".to_owned()))
+    }
 }
 
 fn list_to_text(list: &[String]) -> String {
     serde_json::Value::from(list).to_string()
 }
 
-fn list(row: &SqliteRow, column: &str) -> Result<Vec<String>, Error> {
-    serde_json::from_str(row.try_get(column)?).map_err(|error| Error::Damaged(format!("{column}: {error}")))
+fn list(text: &str) -> Result<Vec<String>, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Damaged(format!("a list of a key: {error}")))
 }

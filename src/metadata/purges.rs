@@ -1,8 +1,6 @@
 //! Purges in SQL.
 
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-
+use crate::metadata::db::{Tx, on};
 use crate::metadata::{Catalog, Error, MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
 
 impl Catalog {
@@ -26,16 +24,21 @@ impl Catalog {
             return Err(Error::InvalidPurge { text: String::new(), rule: "names nothing to purge" });
         }
         scopes.iter().try_for_each(PurgeScope::check)?;
-        // Its first statement writes, so it waits for other writers and then has the file to itself.
-        let mut transaction = self.writer.begin().await?;
-        let next = "UPDATE purge_sequence SET newest = max(newest + 1, ? * 1000000) RETURNING newest";
-        let stamp: i64 =
-            sqlx::query_scalar(next).bind(now.cast_signed()).fetch_one(&mut *transaction).await?;
+        let mut tx = self.db.begin().await?;
+        // Whoever has the row has it until the commit: other purges wait here.
+        let next = "UPDATE purge_sequence
+                    SET newest = CASE WHEN newest < $1 * 1000000 THEN $1 * 1000000 ELSE newest + 1 END
+                    RETURNING newest";
+        let now = now.cast_signed();
+        let stamp: i64 = on!(tx.connection(), connection => sqlx::query_scalar(next)
+            .bind(now)
+            .fetch_one(connection)
+            .await)?;
         for scope in scopes {
-            record(&mut transaction, scope, mode, stamp, now).await?;
+            record(&mut tx, scope, mode, stamp, now).await?;
         }
-        let folded = fold_beyond(&mut transaction, limit).await?;
-        transaction.commit().await?;
+        let folded = fold_beyond(&mut tx, limit).await?;
+        tx.commit().await?;
         if folded {
             tracing::warn!(limit, "too many purges to remember: folded into a purge of everything");
         }
@@ -55,35 +58,46 @@ impl Catalog {
     /// # Errors
     /// That of the database.
     pub async fn purges_since(&self, stamp: Stamp) -> Result<Vec<Purge>, Error> {
-        let query = sqlx::query("SELECT * FROM purges WHERE stamp > ? ORDER BY stamp");
-        query.bind(stamp.0.cast_signed()).fetch_all(&self.readers).await?.iter().map(purge).collect()
+        let query = "SELECT * FROM purges WHERE stamp > $1 ORDER BY stamp";
+        let rows: Vec<Row> = on!(self.db.reader(), pool => sqlx::query_as(query)
+            .bind(stamp.0.cast_signed())
+            .fetch_all(pool)
+            .await)?;
+        rows.into_iter().map(Row::purge).collect()
     }
 }
 
-async fn record(
-    connection: &mut SqliteConnection,
-    scope: &PurgeScope,
-    mode: PurgeMode,
-    stamp: i64,
-    now: u64,
-) -> Result<(), Error> {
+async fn record(tx: &mut Tx, scope: &PurgeScope, mode: PurgeMode, stamp: i64, now: i64) -> Result<(), Error> {
     if *scope == PurgeScope::Everything {
         // It covers all that was purged before, unless that was to be gone and this is to be stale.
-        let covered = sqlx::query("DELETE FROM purges WHERE stamp < ? AND ? IN ('gone', mode)");
-        covered.bind(stamp).bind(mode.as_str()).execute(&mut *connection).await?;
+        let covered = "DELETE FROM purges WHERE stamp < $1 AND $2 IN ('gone', mode)";
+        on!(tx.connection(), connection => sqlx::query(covered)
+            .bind(stamp)
+            .bind(mode.as_str())
+            .execute(connection)
+            .await
+            .map(drop))?;
     }
-    let insert = sqlx::query(
-        "INSERT INTO purges (scope, text, mode, stamp, purged_at) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (scope, text, mode) DO UPDATE SET stamp = excluded.stamp, purged_at = excluded.purged_at",
-    );
-    let insert = insert.bind(scope.kind()).bind(scope.text()).bind(mode.as_str());
-    insert.bind(stamp).bind(now.cast_signed()).execute(connection).await?;
+    let insert = "INSERT INTO purges (scope, text, mode, stamp, purged_at) VALUES ($1, $2, $3, $4, $5)
+                  ON CONFLICT (scope, text, mode)
+                  DO UPDATE SET stamp = excluded.stamp, purged_at = excluded.purged_at";
+    on!(tx.connection(), connection => sqlx::query(insert)
+        .bind(scope.kind())
+        .bind(scope.text())
+        .bind(mode.as_str())
+        .bind(stamp)
+        .bind(now)
+        .execute(connection)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
 /// Replaces all purges by one of everything for each mode when they have become too many.
-async fn fold_beyond(connection: &mut SqliteConnection, limit: usize) -> Result<bool, Error> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM purges").fetch_one(&mut *connection).await?;
+async fn fold_beyond(tx: &mut Tx, limit: usize) -> Result<bool, Error> {
+    let count = "SELECT count(*) FROM purges";
+    let count: i64 =
+        on!(tx.connection(), connection => sqlx::query_scalar(count).fetch_one(connection).await)?;
     if usize::try_from(count).is_ok_and(|count| count <= limit) {
         return Ok(false);
     }
@@ -91,38 +105,45 @@ async fn fold_beyond(connection: &mut SqliteConnection, limit: usize) -> Result<
                 SELECT 'everything', '', mode, max(stamp), max(purged_at) FROM purges WHERE true GROUP BY mode
                 ON CONFLICT (scope, text, mode)
                 DO UPDATE SET stamp = excluded.stamp, purged_at = excluded.purged_at";
-    sqlx::query(fold).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM purges WHERE scope <> 'everything'").execute(connection).await?;
+    for statement in [fold, "DELETE FROM purges WHERE scope <> 'everything'"] {
+        on!(tx.connection(), connection => sqlx::query(statement).execute(connection).await.map(drop))?;
+    }
     Ok(true)
 }
 
-fn purge(row: &SqliteRow) -> Result<Purge, Error> {
-    Ok(Purge {
-        scope: PurgeScope::recorded(row.try_get("scope")?, row.try_get("text")?)?,
-        mode: row.try_get::<&str, _>("mode")?.parse()?,
-        stamp: Stamp(row.try_get::<i64, _>("stamp")?.cast_unsigned()),
-        purged_at: row.try_get::<i64, _>("purged_at")?.cast_unsigned(),
-    })
+#[derive(sqlx::FromRow)]
+struct Row {
+    scope: String,
+    text: String,
+    mode: String,
+    stamp: i64,
+    purged_at: i64,
+}
+
+impl Row {
+    fn purge(self) -> Result<Purge, Error> {
+        Ok(Purge {
+            scope: PurgeScope::recorded(&self.scope, self.text)?,
+            mode: self.mode.parse()?,
+            stamp: Stamp(self.stamp.cast_unsigned()),
+            purged_at: self.purged_at.cast_unsigned(),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use tempfile::TempDir;
-
     use super::*;
-    use crate::metadata::Config;
+    use crate::metadata::on_both::{Place, execute, on_both_databases};
     use PurgeMode::{Gone, Stale};
 
-    fn directory() -> TempDir {
-        tempfile::tempdir().expect("a directory")
-    }
-
-    async fn open(directory: &Path) -> Catalog {
-        let config = Config { url: "sqlite:kinora.sqlite".to_owned() };
-        Catalog::open(&config, directory).await.expect("open")
-    }
+    on_both_databases!(
+        stamps_rise_whoever_purges_and_whatever_the_clock_says,
+        many_purgers_at_once_get_stamps_of_their_own_in_the_order_of_their_commits,
+        a_request_is_recorded_as_a_whole_or_not_at_all,
+        a_purge_of_everything_replaces_what_it_covers,
+        too_many_are_folded_into_one_of_everything_for_each_mode,
+    );
 
     fn key(text: &str) -> PurgeScope {
         PurgeScope::Key(text.to_owned())
@@ -141,10 +162,8 @@ mod tests {
         purges[0].stamp
     }
 
-    #[tokio::test]
-    async fn stamps_rise_whoever_purges_and_whatever_the_clock_says() {
-        let directory = directory();
-        let both = [open(directory.path()).await, open(directory.path()).await];
+    async fn stamps_rise_whoever_purges_and_whatever_the_clock_says(place: Place) {
+        let both = [place.open().await, place.open().await];
         let mut last = birth(&both[0]).await;
         assert!(last > Stamp(1_500_000_000_000_000), "a catalogue made anew goes on above a lost one");
         for (turn, now) in [5_000_000_000, 1, 0, 5_000_000_001].into_iter().enumerate() {
@@ -158,18 +177,14 @@ mod tests {
         let [first, second] = both;
         first.close().await;
         second.close().await;
-        let again = open(directory.path()).await;
-        let mut connection = again.writer.acquire().await.expect("connected");
-        sqlx::query("DELETE FROM purges").execute(&mut *connection).await.expect("deleted");
-        drop(connection);
+        let again = place.open().await;
+        execute(&again, "DELETE FROM purges").await;
         let stamp = again.purge(&[key("a")], Gone, 1).await.expect("purged");
         assert_eq!(stamp, Stamp(last.0 + 1), "though no row is left");
     }
 
-    #[tokio::test]
-    async fn many_purgers_at_once_get_stamps_of_their_own_in_the_order_of_their_commits() {
-        let directory = directory();
-        let [one, two] = [open(directory.path()).await, open(directory.path()).await];
+    async fn many_purgers_at_once_get_stamps_of_their_own_in_the_order_of_their_commits(place: Place) {
+        let [one, two] = [place.open().await, place.open().await];
         let by = async |catalog: &Catalog, name: &str| {
             let mut stamps = Vec::new();
             for turn in 0..20 {
@@ -187,23 +202,23 @@ mod tests {
         assert_eq!(all.len(), 40);
     }
 
-    #[tokio::test]
-    async fn a_request_is_recorded_as_a_whole_or_not_at_all() {
-        let directory = directory();
-        let catalog = open(directory.path()).await;
-        let birth = birth(&catalog).await;
+    async fn a_request_is_recorded_as_a_whole_or_not_at_all(place: Place) {
+        let catalog = place.open().await;
         let scopes = [key("a"), PurgeScope::Tag("t".to_owned()), key("refused")];
         for bad in [&[][..], &[key("a"), key("/b")]] {
             let refused = catalog.purge(bad, Gone, 1).await;
             assert!(matches!(refused, Err(Error::InvalidPurge { .. })), "{refused:?}");
         }
-        let trigger = "CREATE TRIGGER stop BEFORE INSERT ON purges WHEN NEW.text = 'refused'
-                       BEGIN SELECT RAISE(ABORT, 'as the test wants'); END";
-        sqlx::query(trigger).execute(&catalog.writer).await.expect("made");
+        birth(&catalog).await;
+        // Nothing else can be purged where something of this name was.
+        catalog.purge(&[PurgeScope::Tag("refused".to_owned())], Gone, 1).await.expect("purged");
+        execute(&catalog, "CREATE UNIQUE INDEX stop ON purges (text)").await;
+        let birth = catalog.purges().await.expect("listed")[1].stamp;
         let failed = catalog.purge(&scopes, Gone, 1).await;
         assert!(matches!(failed, Err(Error::Database(_))), "{failed:?}");
         assert!(listed(&catalog, birth).await.is_empty(), "not even the first of them");
-        sqlx::query("DROP TRIGGER stop").execute(&catalog.writer).await.expect("dropped");
+        execute(&catalog, "DROP INDEX stop").await;
+        execute(&catalog, "DELETE FROM purges WHERE scope <> 'everything'").await;
 
         // A future that is dropped in the middle is a client that leaves, or a process that dies.
         for polls in 1.. {
@@ -225,18 +240,12 @@ mod tests {
                 assert_eq!(seen, scopes.len());
                 break;
             }
-            let mut connection = catalog.writer.acquire().await.expect("connected");
-            sqlx::query("DELETE FROM purges WHERE scope <> 'everything'")
-                .execute(&mut *connection)
-                .await
-                .expect("deleted");
+            execute(&catalog, "DELETE FROM purges WHERE scope <> 'everything'").await;
         }
     }
 
-    #[tokio::test]
-    async fn a_purge_of_everything_replaces_what_it_covers() {
-        let directory = directory();
-        let catalog = open(directory.path()).await;
+    async fn a_purge_of_everything_replaces_what_it_covers(place: Place) {
+        let catalog = place.open().await;
         let birth = birth(&catalog).await;
         let everything = [PurgeScope::Everything];
         for mode in [Gone, Stale] {
@@ -250,10 +259,8 @@ mod tests {
         assert!(left.contains(&(PurgeScope::Everything, Gone)) && left.contains(&(key("b"), Gone)));
     }
 
-    #[tokio::test]
-    async fn too_many_are_folded_into_one_of_everything_for_each_mode() {
-        let directory = directory();
-        let catalog = open(directory.path()).await;
+    async fn too_many_are_folded_into_one_of_everything_for_each_mode(place: Place) {
+        let catalog = place.open().await;
         let birth = birth(&catalog).await;
         let purge =
             async |text: &str, mode| catalog.purge_within(4, &[key(text)], mode, 1).await.expect("purged");
