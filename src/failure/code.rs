@@ -64,6 +64,9 @@ codes! {
     ConflictingOptions "conflicting_options" 400 Client "Two options exclude each other";
     UnsupportedOption "unsupported_option" 400 Client "An option is not offered by this version";
     RegionOutside "region_outside" 400 Client "The region lies outside the picture";
+    InvalidData "invalid_data" 400 Client "The data of the asset breaks a rule";
+    InvalidSchema "invalid_schema" 400 Client "The schema of data cannot be used";
+    AssetNotReady "asset_not_ready" 400 Client "The asset is still being stored, or failed to be";
     SignatureMissing "signature_missing" 401 Client "A signature, a path token or an API key is needed";
     ApiKeyNeeded "api_key_needed" 401 Client "An active API key is needed";
     BadSignature "bad_signature" 403 Client "The signature is wrong";
@@ -74,6 +77,8 @@ codes! {
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
+    NotDeleted "not_deleted" 409 Client "It is not deleted";
+    AssetReadOnly "asset_read_only" 409 Client "The asset is archived and can only be read";
     Deleted "deleted" 410 Client "It is deleted";
     VersionConflict "version_conflict" 412 Client "It was changed by somebody else in the meantime";
     BodyTooLarge "body_too_large" 413 Client "The request's body is too large";

@@ -53,8 +53,13 @@ impl From<metadata::Error> for Failure {
     fn from(error: metadata::Error) -> Self {
         use metadata::Error as E;
         match &error {
-            E::NoSuchKey(_) | E::NoSuchAsset(_) => Self::new(Code::NotFound, error.to_string()),
+            E::NoSuchKey(_) | E::NoSuchAsset(_) | E::NoSuchSchema(_) | E::NoSuchResults => {
+                Self::new(Code::NotFound, error.to_string())
+            }
             E::AssetDeleted(_) => Self::new(Code::Deleted, error.to_string()),
+            E::InvalidSchema(_) => Self::new(Code::InvalidSchema, error.to_string()),
+            E::InvalidData(_) => Self::new(Code::InvalidData, error.to_string()),
+            E::NotDeleted(_) => Self::new(Code::NotDeleted, error.to_string()),
             E::Conflict { .. } => Self::new(Code::VersionConflict, error.to_string()),
             E::DuplicateId(_) | E::DuplicateSecret | E::InvalidKey { .. } | E::InvalidPurge { .. } => {
                 Self::new(Code::BadRequest, error.to_string())

@@ -12,18 +12,21 @@ mod key;
 mod keys;
 #[cfg(test)]
 mod on_both;
-#[expect(dead_code, reason = "assets come next")]
 mod outbox;
 mod purge;
 mod purges;
+mod schema;
+mod search;
 
-pub use asset::{Asset, AssetStatus, Conversion};
+pub use asset::{Asset, AssetStatus, Conversion, Page};
 pub use catalog::Catalog;
 pub use config::Config;
 pub use db::Change;
 pub use event::EventKind;
 pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
 pub use purge::{MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
+pub use schema::{AssetSchema, JsonSchema};
+pub use search::{Criteria, Found, Pattern, Search, Sort, SortBy, Span};
 
 use crate::request::AssetId;
 
@@ -75,12 +78,27 @@ pub enum Error {
     /// The asset is in the trash.
     #[error("the asset {0} is deleted")]
     AssetDeleted(AssetId),
+    /// The asset is not in the trash.
+    #[error("the asset {0} is not deleted")]
+    NotDeleted(AssetId),
     /// Somebody else was first: the asset has another version than was expected.
     #[error("the asset has version {version} now")]
     Conflict {
         /// The version that it has.
         version: u64,
     },
+    /// The schema of data breaks a rule.
+    #[error("{0}")]
+    InvalidSchema(String),
+    /// There is no schema of this number.
+    #[error("there is no data schema {0}")]
+    NoSuchSchema(i64),
+    /// The data does not fit its schema.
+    #[error("{0}")]
+    InvalidData(String),
+    /// There are no results of this search, or no longer.
+    #[error("there are no such search results, or they are older than an hour")]
+    NoSuchResults,
     /// A row does not hold what the schema promises.
     #[error("the catalogue is damaged: {0}")]
     Damaged(String),

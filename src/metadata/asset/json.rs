@@ -63,12 +63,16 @@ impl Asset {
     }
 
     /// What webhooks tell of it: the same, and what has happened.
-    pub fn event_body(&self, event: EventKind) -> Vec<u8> {
+    pub(crate) fn event_body(&self, event: EventKind) -> Vec<u8> {
         serde_json::to_vec(&self.view(Some(event.as_str()))).unwrap_or_default()
     }
 
-    /// What webhooks tell when these contents (`original`, or names of conversions) went to the trash or came back.
-    pub fn contents_body(&self, event: EventKind, keys: &[String], message: &str) -> Vec<u8> {
+    /// What webhooks tell when these contents (`original`, or names of conversions) went or came back.
+    pub(crate) fn contents_body(&self, event: EventKind, keys: &[String]) -> Vec<u8> {
+        let message = match event {
+            EventKind::FileUndeleted => "undeleted",
+            _ => "deleted",
+        };
         let body = json!({
             "event": event.as_str(),
             "id": self.id.to_string(),

@@ -1,6 +1,10 @@
 //! An asset: a file that was handed over, what is known of it, and what was made of it.
 
 mod json;
+mod store;
+#[cfg(test)]
+mod tests;
+mod trash;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +15,8 @@ use serde_json::{Map, Value};
 use crate::metadata::Error;
 use crate::origin::ObjectKey;
 use crate::request::AssetId;
+
+pub use store::Page;
 
 /// How far an asset is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

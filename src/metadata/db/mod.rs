@@ -124,6 +124,14 @@ impl Tx {
         }
     }
 
+    /// The text for SQLite or the one for PostgreSQL, where one cannot serve both.
+    pub(crate) fn dialect(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.0 {
+            Either::Sqlite(_) => sqlite,
+            Either::Postgres(_) => postgres,
+        }
+    }
+
     /// It is on the disk when this returns.
     pub(crate) async fn commit(self) -> Result<(), Error> {
         Ok(on!(self.0, transaction => transaction.commit().await)?)
