@@ -12,7 +12,7 @@
 //! | work | [`cache`], [`render`] |
 //! | proof and facts | [`signature`], [`metadata`] |
 //! | requests and bytes | [`request`], [`origin`] |
-//! | pure ground | [`transform`], [`headers`], [`telemetry`], [`setting`] |
+//! | ground | [`transform`], [`headers`], [`net`], [`telemetry`], [`setting`] |
 
 pub mod api;
 pub mod cache;
@@ -21,6 +21,7 @@ pub mod config;
 pub mod failure;
 pub mod headers;
 pub mod metadata;
+pub mod net;
 pub mod origin;
 pub mod proxy;
 pub mod render;

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["cache", "render"],
     &["signature", "metadata"],
     &["request", "origin"],
-    &["transform", "headers", "telemetry", "setting"],
+    &["transform", "headers", "net", "telemetry", "setting"],
 ];
 
 /// Modules whose face is their public submodules, one namespace a file; all others show items.
