@@ -9,6 +9,7 @@ pub mod content_disposition;
 pub mod freshness;
 mod list;
 pub mod range;
+pub mod retry_after;
 mod structured;
 
 pub use accept::FormatClass;

@@ -1,30 +1,33 @@
-//! What can happen to an asset, as webhooks name it.
+//! Events: what has happened to an asset, recorded with the change itself.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::metadata::Error;
+use crate::request::AssetId;
 
-/// What has happened to an asset.
+/// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// Its bytes are stored.
+    /// An asset is stored.
     FileSaved,
     /// Its conversions are done.
     FileProcessed,
-    /// Its data is another one.
+    /// Its data has changed.
     FileDataUpdated,
-    /// It, or contents of it, were deleted.
+    /// It was deleted, or conversions of it.
     FileDeleted,
-    /// It is back.
+    /// It was restored.
     FileUndeleted,
-    /// Work beyond conversions is done.
+    /// Something has been added to it.
     AddonProcessed,
+    /// Nothing: somebody tries a hook. No hook has to want it.
+    HookTest,
 }
 
 impl EventKind {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
+    /// What a hook can want.
+    pub const WANTED: [Self; 6] = [
         Self::FileSaved,
         Self::FileProcessed,
         Self::FileDataUpdated,
@@ -33,7 +36,7 @@ impl EventKind {
         Self::AddonProcessed,
     ];
 
-    /// The word for it, in the catalogue and in webhooks.
+    /// The word for it, in bodies, in the API and in the catalogue.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::FileSaved => "file-saved",
@@ -42,6 +45,7 @@ impl EventKind {
             Self::FileDeleted => "file-deleted",
             Self::FileUndeleted => "file-undeleted",
             Self::AddonProcessed => "addon-processed",
+            Self::HookTest => "hook-test",
         }
     }
 }
@@ -56,9 +60,35 @@ impl FromStr for EventKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
+        let all = Self::WANTED.into_iter().chain([Self::HookTest]);
+        all.into_iter()
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| Error::Damaged(format!("unknown kind of event {text:?}")))
     }
+}
+
+/// An event as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the order of recording; a page ends with one.
+    pub seq: u64,
+    /// `evt_` and 32 hex digits: the `webhook-id` of all its deliveries.
+    pub id: String,
+    /// What has happened.
+    pub kind: EventKind,
+    /// To which asset; none for a test.
+    pub asset: Option<AssetId>,
+    /// The version of the asset that this led to; receivers drop what is older than they have.
+    pub asset_version: u64,
+    /// What is posted, byte for byte.
+    pub body: Vec<u8>,
+    /// Unix seconds.
+    pub created_at: u64,
+}
+
+/// A new id: a word and 32 random hex digits.
+pub(crate) fn draw_id(prefix: &str) -> Result<String, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(Error::NoRandomness)?;
+    Ok(format!("{prefix}_{:032x}", u128::from_be_bytes(random)))
 }
