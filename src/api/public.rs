@@ -1,27 +1,20 @@
 //! The control plane below `/api/v1`: who may ask, and where a request goes.
 
-use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use futures::Stream;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode, request};
-use tower_service::Service;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::api::purge::purge;
+use crate::api::body::MAX_BODY_BYTES;
+use crate::api::purge;
 use crate::cache::Purger;
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
 use crate::signature::{KeyRing, Scope};
-
-/// The largest body that is read.
-pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// What the control plane works with.
 #[derive(Clone)]
@@ -32,38 +25,10 @@ pub struct Public {
     pub purger: Purger,
 }
 
-/// The control plane for whoever has a request at hand; it needs no listener of its own.
-#[derive(Clone)]
-pub struct Control(Router);
-
-impl Control {
-    /// Over [`public_routes`].
-    pub fn new(public: Public) -> Self {
-        Self(public_routes(public))
-    }
-
-    /// Answers one request. Its body is read when it is wanted, which is never before the request has
-    /// been let in. A refusal carries its [`Failure`] in the extensions of the answer, for the log.
-    pub async fn answer(
-        &self,
-        head: request::Parts,
-        body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    ) -> http::Response<Bytes> {
-        let request = Request::from_parts(head, Body::from_stream(body));
-        let Ok(response) = self.0.clone().call(request).await;
-        let (mut head, body) = response.into_parts();
-        // Made here and whole already: nothing can fail.
-        let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-        // Of an answer to HEAD, the length is there and the body is not.
-        head.headers.entry(CONTENT_LENGTH).or_insert(body.len().into());
-        http::Response::from_parts(head, body)
-    }
-}
-
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
 pub fn public_routes(public: Public) -> Router {
     Router::new()
-        .route("/api/v1/purge", post(purge).fallback(only_post))
+        .merge(purge::routes())
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(Arc::new(public))
@@ -113,9 +78,10 @@ impl Public {
     }
 }
 
-async fn only_post(State(_): State<Arc<Public>>) -> Response {
-    let mut response = refuse(Failure::new(Code::MethodNotAllowed, "use POST"));
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+/// The answer of a path to methods that it does not know; these are the ones that it does.
+pub(super) fn only(methods: &'static str) -> Response {
+    let mut response = refuse(Failure::new(Code::MethodNotAllowed, format!("use {methods}")));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 

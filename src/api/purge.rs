@@ -4,14 +4,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
-use crate::api::public::{MAX_BODY_BYTES, Public, refuse, uncached};
+use crate::api::body;
+use crate::api::public::{Public, only, refuse, uncached};
 use crate::failure::{Code, Failure};
 use crate::metadata::{PurgeMode, PurgeScope};
 use crate::signature::Scope;
@@ -40,7 +40,11 @@ struct Done {
     generation: u64,
 }
 
-pub(super) async fn purge(State(public): State<Arc<Public>>, request: Request) -> Response {
+pub(super) fn routes() -> Router<Arc<Public>> {
+    Router::new().route("/api/v1/purge", post(purge).fallback(async || only("POST")))
+}
+
+async fn purge(State(public): State<Arc<Public>>, request: Request) -> Response {
     match answer(&public, request).await {
         Ok(done) => uncached(Json(done)),
         Err(failure) => refuse(failure),
@@ -49,28 +53,14 @@ pub(super) async fn purge(State(public): State<Arc<Public>>, request: Request) -
 
 async fn answer(public: &Public, request: Request) -> Result<Done, Failure> {
     public.authorize(request.headers(), Scope::Purge)?;
-    let (scopes, mode) = Wish::read(&body(request).await?)?.scopes()?;
+    let (scopes, mode) = Wish::read(&body::whole(request).await?)?.scopes()?;
     let stamp = public.purger.purge(&scopes, mode).await?;
     Ok(Done { purged: scopes.len(), generation: stamp.0 })
 }
 
-async fn body(request: Request) -> Result<Bytes, Failure> {
-    let body = Bytes::from_request(request, &()).await;
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Failure::new(Code::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes"))
-        }
-        _ => Failure::new(Code::BadRequest, "the body did not arrive"),
-    })
-}
-
 impl Wish {
     fn read(body: &[u8]) -> Result<Self, Failure> {
-        // Serde would read a list as well, by the order of its members.
-        if !body.trim_ascii_start().starts_with(b"{") {
-            return Err(Failure::new(Code::BadRequest, "the body must be a JSON object"));
-        }
-        serde_json::from_slice(body).map_err(|error| Failure::new(Code::BadRequest, error.to_string()))
+        body::object(body)
     }
 
     /// Each thing once.

@@ -188,7 +188,7 @@ impl Edge {
                 }
                 Ok(())
             }
-            Err(Early::Preflight) => respond::preflight(self, session).await,
+            Err(Early::Preflight) => respond::preflight(session, &self.cors, respond::ALLOWED).await,
             Err(Early::Failure(failure)) => {
                 ctx.note(&failure);
                 respond::refuse(self, session, &failure, None).await

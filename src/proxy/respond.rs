@@ -24,11 +24,13 @@ use crate::proxy::Edge;
 use crate::proxy::admit::{Admitted, unix_seconds};
 use crate::proxy::answer::Found;
 use crate::proxy::context::Context;
+use crate::proxy::cors::Cors;
 use crate::proxy::parts::Cut;
 use crate::proxy::upstream;
 use crate::request::Delivery;
 
-const ALLOWED: &str = "GET, HEAD, OPTIONS";
+/// What the routes of media answer to.
+pub(super) const ALLOWED: &str = "GET, HEAD, OPTIONS";
 
 /// A preflight is worth remembering for a day; browsers cap it lower.
 const PREFLIGHT_SECONDS: &str = "86400";
@@ -140,7 +142,7 @@ pub(super) async fn head_only(session: &mut ServerSession, answer: ResponseHeade
 
 /// A head before a body. Without a length, HTTP/1.1 needs chunks and HTTP/1.0 the end of the connection;
 /// HTTP/2 has its own framing, and Pingora drops ours there.
-async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> Result<()> {
+pub(super) async fn write_head(session: &mut ServerSession, mut answer: ResponseHeader) -> Result<()> {
     if !answer.headers.contains_key(CONTENT_LENGTH) {
         match session.req_header().version {
             Version::HTTP_10 => session.set_keepalive(None),
@@ -274,11 +276,11 @@ fn validators(headers: &HeaderMap) -> Validators {
 }
 
 /// The answer to `OPTIONS`.
-pub(super) async fn preflight(edge: &Edge, session: &mut ServerSession) -> Result<()> {
+pub(super) async fn preflight(session: &mut ServerSession, cors: &Cors, methods: &str) -> Result<()> {
     let mut answer = ResponseHeader::build_no_case(204, Some(8))?;
-    answer.insert_header(ALLOW, ALLOWED)?;
-    edge.cors.preflight(&mut answer, ALLOWED, PREFLIGHT_SECONDS)?;
-    edge.cors.apply(&session.req_header().headers, &mut answer)?;
+    answer.insert_header(ALLOW, methods)?;
+    cors.preflight(&mut answer, methods, PREFLIGHT_SECONDS)?;
+    cors.apply(&session.req_header().headers, &mut answer)?;
     head_only(session, answer).await
 }
 

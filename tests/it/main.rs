@@ -7,6 +7,7 @@ mod cache_stat;
 mod catalogs;
 mod coalescing;
 mod conformance;
+mod control;
 mod crash;
 mod delivery;
 mod docs;

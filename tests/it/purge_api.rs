@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures::stream;
-use futures::stream::StreamExt;
+use futures::stream::{StreamExt, TryStreamExt};
 use kinora::api::{Control, Public, public_routes};
 use kinora::cache::Purger;
 use kinora::cache::{Generations, Subject, Verdict};
@@ -272,10 +272,13 @@ async fn without_a_listener_it_answers_the_same_and_reads_no_stranger_s_body() {
         let pieces = body.chunks(7).map(|piece| Ok(axum::body::Bytes::from_static(piece)));
         // A client that sends this much, and then waits for an answer.
         let body = stream::iter(pieces);
-        match key {
+        let answer = match key {
             "key-of-nobody-known" => api.control.answer(head, body.chain(stream::pending())).await,
             _ => api.control.answer(head, body).await,
-        }
+        };
+        let (head, body) = answer.into_parts();
+        let body: Vec<_> = body.try_collect().await.expect("whole");
+        http::Response::from_parts(head, body.concat())
     };
     let stranger = ask("POST", "key-of-nobody-known", b"{").await;
     assert_eq!(stranger.status(), 401);
