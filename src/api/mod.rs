@@ -4,6 +4,9 @@ mod admin;
 mod body;
 mod config;
 mod control;
+mod hooks;
+mod moment;
+mod page;
 mod public;
 mod purge;
 

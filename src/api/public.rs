@@ -1,6 +1,7 @@
 //! The control plane below `/api/v1`: who may ask, and where a request goes.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -10,11 +11,14 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::body::MAX_BODY_BYTES;
+use crate::api::hooks;
 use crate::api::purge;
 use crate::cache::Purger;
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
+use crate::metadata::Catalog;
 use crate::signature::{KeyRing, Scope};
+use crate::webhook;
 
 /// What the control plane works with.
 #[derive(Clone)]
@@ -23,11 +27,16 @@ pub struct Public {
     pub keys: Arc<ArcSwap<KeyRing>>,
     /// Purges what is cached.
     pub purger: Purger,
+    /// Facts.
+    pub catalog: Catalog,
+    /// What URLs webhooks may have.
+    pub webhooks: webhook::Caller,
 }
 
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
 pub fn public_routes(public: Public) -> Router {
     Router::new()
+        .merge(hooks::routes())
         .merge(purge::routes())
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -57,6 +66,17 @@ pub(super) fn refuse(failure: Failure) -> Response {
     }
     response.extensions_mut().insert(failure);
     response
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        refuse(self)
+    }
+}
+
+/// Unix seconds.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 impl Public {

@@ -6,6 +6,7 @@
 mod cache;
 mod check;
 mod explain;
+mod hook;
 mod key;
 mod purge;
 mod serve;
@@ -55,6 +56,9 @@ enum Command {
     Key(key::Command),
     /// Drop cached answers by asset, object key, prefix or tag
     Purge(purge::Arguments),
+    /// Try a webhook
+    #[command(subcommand)]
+    Hook(hook::Command),
     /// Ask the running server about its cache
     #[command(subcommand)]
     Cache(cache::Command),
@@ -87,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Sign(arguments) => load(file).and_then(|config| sign::run(&config, &arguments)),
         Command::Explain(arguments) => load(file).and_then(|config| explain::run(&config, &arguments)),
         Command::Purge(arguments) => load(file).and_then(|config| purge::run(&config, arguments)),
+        Command::Hook(command) => load(file).and_then(|config| hook::run(&config, command)),
         Command::Cache(command) => load(file).and_then(|config| cache::run(&config, command)),
         Command::Key(command) => load(file).and_then(|config| key::run(&config, command)),
     };

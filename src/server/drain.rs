@@ -19,6 +19,8 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Waits for SIGTERM, then for the last client. Pingora itself would always wait for the whole grace.
 pub(super) struct Drain {
     pub(super) connections: Arc<AtomicUsize>,
+    /// Services that end by themselves once they are told to.
+    pub(super) busy: Arc<AtomicUsize>,
     pub(super) stores: Vec<Arc<Store>>,
 }
 
@@ -31,7 +33,7 @@ impl BackgroundService for Drain {
         // One look later, so that a connection accepted in the same moment is counted.
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if self.connections.load(Ordering::Acquire) == 0 {
+            if [&self.connections, &self.busy].iter().all(|count| count.load(Ordering::Acquire) == 0) {
                 break;
             }
         }

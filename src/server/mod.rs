@@ -8,6 +8,7 @@ mod catalog;
 mod drain;
 mod first_start;
 mod listener;
+mod sender;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -37,6 +38,8 @@ use crate::render::Renderer;
 use crate::request::Rules;
 use crate::signature;
 use crate::telemetry::{Metrics, start_log};
+use crate::webhook;
+use crate::webhook::Caller;
 
 pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
@@ -69,6 +72,9 @@ pub enum Error {
     /// The metrics.
     #[error("{0}")]
     Metrics(#[from] prometheus::Error),
+    /// The client that calls webhooks.
+    #[error("no HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
     /// The first start.
     #[error("{0}")]
     FirstStart(#[from] FirstStartError),
@@ -116,6 +122,7 @@ struct Parts {
     fills: FillBudget,
     known: catalog::Known,
     purger: Purger,
+    webhooks: Caller,
     metrics: Arc<Metrics>,
 }
 
@@ -147,6 +154,7 @@ impl Parts {
             fills,
             known,
             purger,
+            webhooks: Caller::new(&config.webhooks)?,
             metrics,
         })
     }
@@ -161,6 +169,9 @@ impl Parts {
             origin: Arc::clone(&self.origin),
             stuck_after: config.render.deadline * 2,
         };
+        let busy = Arc::new(AtomicUsize::new(0));
+        let sender = webhook::Sender::new(&config.webhooks, self.purger.catalog.clone())?;
+        server.add_service(background_service("webhooks", sender::Sending::new(sender, &busy)));
         server.add_service(background_service("catalog", catalog::Watch::new(config, self.known.clone())));
 
         let stores = vec![Arc::clone(&self.store), Arc::clone(&self.originals)];
@@ -175,7 +186,7 @@ impl Parts {
         server.add_service(prebound);
         let admin = listener::Http::new(sockets.admin, admin_routes(admin));
         server.add_service(background_service("admin", admin));
-        server.add_service(background_service("drain", drain::Drain { connections, stores }));
+        server.add_service(background_service("drain", drain::Drain { connections, busy, stores }));
         Ok(())
     }
 
@@ -192,6 +203,15 @@ impl Parts {
         Front { edge, limits, metrics, connections: Arc::new(AtomicUsize::new(0)) }
     }
 
+    fn public(&self) -> Public {
+        Public {
+            keys: Arc::clone(&self.known.ring),
+            catalog: self.purger.catalog.clone(),
+            purger: self.purger.clone(),
+            webhooks: self.webhooks.clone(),
+        }
+    }
+
     fn edge(self, config: &Config, limits: &FrontLimits) -> Edge {
         let mut server_options = HttpServerOptions::default();
         server_options.h2c = true;
@@ -200,6 +220,7 @@ impl Parts {
         let mut h2_options = default_h2_options();
         h2_options.max_concurrent_streams(config.server.h2_max_streams);
         h2_options.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
+        let control = Control::new(self.public());
         Edge {
             rules: Rules { max_width: config.image.max_width, max_height: config.image.max_height },
             keys: Arc::clone(&self.known.ring),
@@ -213,7 +234,7 @@ impl Parts {
             },
             store: self.store,
             generations: Arc::clone(&self.known.generations),
-            control: Control::new(Public { keys: Arc::clone(&self.known.ring), purger: self.purger.clone() }),
+            control,
             purger: self.purger,
             purge: config.purge.clone(),
             flights: self.flights,

@@ -42,12 +42,19 @@ pub struct Standing {
     pub failing_since: Option<u64>,
 }
 
+impl Answer {
+    /// Whether the receiver has the message: any 2xx says so, a redirect does not.
+    pub fn is_received(self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+}
+
 impl Rules {
     /// What follows from an attempt that ended at `now` (Unix seconds), with or without an answer;
     /// `random` lies in 0..1.
     pub fn after(&self, answer: Option<Answer>, standing: Standing, now: u64, random: f64) -> (Next, HookEffect) {
         let (retry_after, is_overloaded) = match answer {
-            Some(Answer { status: 200..=299, .. }) => return (Next::Done, HookEffect::Works),
+            Some(answer) if answer.is_received() => return (Next::Done, HookEffect::Works),
             Some(Answer { status: 410, .. }) => return (Next::Dead, HookEffect::Gone),
             Some(Answer { status, retry_after }) => {
                 (retry_after.map(|seconds| seconds.min(LONGEST_PAUSE)), matches!(status, 429 | 502 | 504))

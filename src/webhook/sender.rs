@@ -14,7 +14,7 @@ use crate::webhook::{Attempt, Caller, Config, Message, Rules, Standing};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A lease outlives an attempt by so much: time to record it, even by a slow catalogue.
-const LEASE_SPARE: Duration = Duration::from_secs(10);
+const LEASE_SPARE: Duration = Duration::from_secs(5);
 
 /// Sends deliveries as long as it runs; any number of processes may.
 pub struct Sender {

@@ -33,8 +33,17 @@ impl SigningSecret {
         key(text).map(|_| Self(Secret::new(text))).ok_or(InvalidSecret)
     }
 
-    /// A secret of these random bytes.
-    pub fn of(random: &[u8; DRAWN_BYTES]) -> Self {
+    /// A new one.
+    ///
+    /// # Errors
+    /// If the system gives no random numbers.
+    pub fn draw() -> Result<Self, getrandom::Error> {
+        let mut random = [0; DRAWN_BYTES];
+        getrandom::fill(&mut random)?;
+        Ok(Self::of(random))
+    }
+
+    fn of(random: [u8; DRAWN_BYTES]) -> Self {
         Self(Secret::new(format!("{PREFIX}{}", BASE64_STANDARD.encode(random))))
     }
 
@@ -102,7 +111,7 @@ mod tests {
     #[test]
     fn the_library_of_standard_webhooks_verifies_each_secret_of_a_rotation() {
         let now = UNIX_EPOCH.elapsed().expect("a clock").as_secs();
-        let [new, old, foreign] = [1, 2, 3].map(|byte| SigningSecret::of(&[byte; 32]));
+        let [new, old, foreign] = [1, 2, 3].map(|byte| SigningSecret::of([byte; 32]));
         let body = r#"{"event":"file-saved","name":"Zürich"}"#.as_bytes();
         let signature = signatures([new.secret(), old.secret()], "evt_1", now, body);
         assert_eq!(signature.split(' ').count(), 2);
@@ -133,8 +142,9 @@ mod tests {
         ] {
             assert_eq!(SigningSecret::parse(&secret).is_ok(), is_good, "{secret}");
         }
-        let drawn = SigningSecret::of(&[7; 32]);
+        let drawn = SigningSecret::draw().expect("drawn");
         assert_eq!(SigningSecret::parse(drawn.secret().expose()), Ok(drawn.clone()));
+        assert_ne!(SigningSecret::draw().expect("drawn"), drawn);
         assert!(!format!("{drawn:?}").contains("whsec"), "{drawn:?}");
     }
 }

@@ -29,3 +29,4 @@ mod stale;
 mod storage;
 mod support;
 mod telemetry;
+mod webhooks;

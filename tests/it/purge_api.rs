@@ -52,6 +52,7 @@ impl Api {
         let generations = Arc::new(ArcSwap::from_pointee(Generations::default()));
         kinora::cache::follow_purges(&catalog, &generations).await.expect("read");
         let birth = generations.load().newest();
+        let settings = kinora::config::Config::from_layers(None, []).expect("the built-in settings");
         let public = Public {
             keys: Arc::new(ArcSwap::from_pointee(ring)),
             // As in the server: not the one that was opened at the start, and connected when needed.
@@ -59,6 +60,8 @@ impl Api {
                 catalog: Catalog::reopen(&config, data.path()).expect("an address"),
                 generations: Arc::clone(&generations),
             },
+            catalog: Catalog::reopen(&config, data.path()).expect("an address"),
+            webhooks: kinora::webhook::Caller::new(&settings.webhooks).expect("a client"),
         };
         let control = Control::new(public.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

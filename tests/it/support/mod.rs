@@ -8,5 +8,6 @@ pub(crate) mod http_origin;
 pub(crate) mod picture;
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod receiver;
 pub(crate) mod s3;
 mod server;
