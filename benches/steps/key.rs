@@ -15,9 +15,9 @@ const TARGETS: [&str; 3] = [
 ];
 
 fn variant(target: &str) -> Option<Variant> {
-    let rules = Rules { max_width: 2048, max_height: 1536 };
+    let rules = Rules::within(2048, 1536);
     let request = MediaRequest::parse(&split_target(target), &rules).ok()?;
-    Some(request.negotiate(FormatClass::Webp))
+    Some(request.negotiate(request.source.object()?, FormatClass::Webp))
 }
 
 #[divan::bench(args = TARGETS)]

@@ -11,7 +11,7 @@ use kinora::request::MediaRequest;
 use kinora::request::Rules;
 use kinora::request::split_target;
 
-const RULES: Rules = Rules { max_width: 2048, max_height: 1536 };
+const RULES: Rules = Rules::within(2048, 1536);
 
 #[divan::bench(args = [
     "/media/photos/2026/cat.jpg",

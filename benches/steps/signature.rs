@@ -28,7 +28,7 @@ fn key() -> SigningKey {
 }
 
 fn bench_verify(bencher: Bencher, target: Result<String, SignError>) {
-    let rules = Rules { max_width: 2048, max_height: 1536 };
+    let rules = Rules::within(2048, 1536);
     let ring = KeyRing::new([key()], [(KeyRing::hash("api-key"), vec![Scope::Read])]);
     let policy = Policy { required: true };
     let Ok(target) = target else { return };

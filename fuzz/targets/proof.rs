@@ -14,7 +14,7 @@ use kinora::signature::verify;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|target: &str| {
-    let rules = Rules { max_width: 2048, max_height: 1536 };
+    let rules = Rules::within(2048, 1536);
     let Ok(request) = MediaRequest::parse(&split_target(target), &rules) else { return };
     let key = SigningKey { access_id: "A".into(), secret: Secret::new("never in a corpus"), sha1: true };
     let ring = KeyRing::new([key], []);

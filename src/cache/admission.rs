@@ -47,9 +47,9 @@ impl Policy {
 }
 
 impl Generations {
-    /// What purges have left of a stored answer that came from the object of this key.
-    pub fn left_of(&self, entry: Arc<Entry>, key: &str) -> Option<Arc<Entry>> {
-        let subject = Subject { key, asset: None, tags: &entry.tags };
+    /// What purges have left of a stored answer that came from the object of this key, and from this asset.
+    pub fn left_of(&self, entry: Arc<Entry>, key: &str, asset: Option<&str>) -> Option<Arc<Entry>> {
+        let subject = Subject { key, asset, tags: &entry.tags };
         match self.verdict(&subject, entry.stamp) {
             Verdict::Valid => Some(entry),
             Verdict::Stale { since } => {

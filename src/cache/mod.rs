@@ -5,6 +5,7 @@
 //! many variants are made of, here.
 
 mod admission;
+mod assets;
 mod config;
 mod disk;
 mod entry;
@@ -21,6 +22,7 @@ mod segments;
 mod selection;
 mod store;
 
+pub use assets::{Assets, Unknown};
 pub use config::Config;
 pub use disk::{
     Disk, DiskCounts, DiskObject, DiskOptions, DiskState, Flaw as DiskFlaw, ObjectHead,

@@ -9,10 +9,11 @@ use humantime_serde::re::humantime;
 use crate::cli::{Error, existing_catalog, now, say, wait_for};
 use crate::config::Config;
 use crate::headers::FormatClass;
+use crate::metadata::AssetSource;
 use crate::origin;
 use crate::origin::{Kind, ObjectKey};
 use crate::render;
-use crate::request::{Delivery, MediaRequest, Rules, Variant, VariantWork, Work, split_target};
+use crate::request::{Delivery, MediaRequest, Source, Variant, VariantWork, Work, split_target};
 use crate::signature;
 use crate::signature::{Claim, Explanation, KeyRing, Policy};
 use crate::transform;
@@ -43,25 +44,52 @@ pub(super) struct Arguments {
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Error> {
     let target = target_of(&arguments.url)?;
-    let rules = Rules { max_width: config.image.max_width, max_height: config.image.max_height };
+    let rules = config.rules();
     let split = split_target(target);
     let request = MediaRequest::parse(&split, &rules).map_err(|error| Error::Arguments(error.to_string()))?;
-    let ring = wait_for(async {
-        Ok(match existing_catalog(config).await? {
-            Some(catalog) => catalog.key_ring().await?,
-            None => KeyRing::default(),
-        })
+    let (ring, asset) = wait_for(async {
+        let Some(catalog) = existing_catalog(config).await? else { return Ok((KeyRing::default(), None)) };
+        let asset = match request.source.asset() {
+            Some(id) => catalog.asset_source(&id).await?,
+            None => None,
+        };
+        Ok((catalog.key_ring().await?, asset))
     })?;
+    let is_closed = asset
+        .as_ref()
+        .is_some_and(|asset| !config.delivery.public_by_default || !asset.is_open(&request.source));
     let claim = Claim { target, api_key: arguments.api_key.as_deref() };
-    let policy = Policy { required: config.delivery.require_signature };
+    let policy = Policy { required: config.delivery.require_signature || is_closed };
     let proof = signature::explain(request.clone(), &claim, &ring, &policy, now());
-    let mut rows = vec![("route", "media".to_owned())];
-    rows.extend(request_rows(&request));
+    let object = asset.as_ref().and_then(|asset| asset.object(&request.source));
+    let key = request.source.object().or(object.map(|object| &object.key));
+    let mut rows = source_rows(&request.source, asset.as_ref());
+    rows.extend(request_rows(&request, key));
     rows.extend(proof_rows(&proof));
     for (name, value) in rows {
         say(&row(name, &value))?;
     }
-    variant_rows(config, &request, arguments.accept.as_deref())
+    match key {
+        Some(key) => variant_rows(config, &request, key, arguments.accept.as_deref()),
+        None => Ok(()),
+    }
+}
+
+fn source_rows(source: &Source, asset: Option<&AssetSource>) -> Vec<(&'static str, String)> {
+    let (route, id) = match source {
+        Source::Object(_) => return vec![("route", "media".to_owned())],
+        Source::Asset(id) => ("asset".to_owned(), id),
+        Source::Conversion(id, name) => (format!("conversion {name} of an asset"), id),
+    };
+    let state = match asset {
+        None => "which the catalogue does not have".to_owned(),
+        Some(asset) => {
+            let access = if asset.is_public { "public" } else { "private" };
+            let trash = if asset.is_deleted { ", deleted" } else { "" };
+            format!("{}, {access}, {:?}{trash}", asset.status, asset.name)
+        }
+    };
+    vec![("route", route), ("asset", format!("{id} ({state})"))]
 }
 
 /// Path and query as a client would send them.
@@ -74,7 +102,7 @@ fn target_of(url: &str) -> Result<&str, Error> {
     target.ok_or_else(|| Error::Arguments("give a URL, or a path that begins with /".to_owned()))
 }
 
-fn request_rows(request: &MediaRequest) -> Vec<(&'static str, String)> {
+fn request_rows(request: &MediaRequest, key: Option<&ObjectKey>) -> Vec<(&'static str, String)> {
     let work = match &request.work {
         Work::Original => "the original, byte for byte",
         Work::Image { .. } if request.is_negotiated() => "a picture in the format negotiated (Vary: Accept)",
@@ -85,7 +113,8 @@ fn request_rows(request: &MediaRequest) -> Vec<(&'static str, String)> {
         Delivery::Download { filename: None } => "saved by the browser".to_owned(),
         Delivery::Download { filename: Some(name) } => format!("saved by the browser as {name:?}"),
     };
-    let mut rows = vec![("object", request.key.to_string()), ("asked for", work.to_owned())];
+    let object = key.map_or_else(|| "there is none".to_owned(), ObjectKey::to_string);
+    let mut rows = vec![("object", object), ("asked for", work.to_owned())];
     rows.extend(request.version.as_ref().map(|version| ("version", version.as_str().to_owned())));
     rows.push(("delivery", delivery));
     rows
@@ -108,10 +137,15 @@ fn date(seconds: u64) -> String {
 }
 
 /// One line for each client: the canonical form, which is the text of the cache key, and the plan.
-fn variant_rows(config: &Config, request: &MediaRequest, accept: Option<&str>) -> Result<(), Error> {
+fn variant_rows(
+    config: &Config,
+    request: &MediaRequest,
+    key: &ObjectKey,
+    accept: Option<&str>,
+) -> Result<(), Error> {
     let source = match &request.work {
         Work::Original => None,
-        Work::Image { .. } => Some(probed(config, &request.key)?),
+        Work::Image { .. } => Some(probed(config, key)?),
     };
     match &source {
         Some(Ok(probe)) => {
@@ -122,13 +156,13 @@ fn variant_rows(config: &Config, request: &MediaRequest, accept: Option<&str>) -
     }
     let probe = source.and_then(Result::ok);
     if !request.is_negotiated() {
-        let variant = request.negotiate(FormatClass::JpegOrPng);
+        let variant = request.negotiate(key, FormatClass::JpegOrPng);
         return say_variant(config, "all clients", &variant, probe.as_ref());
     }
     let clients: Vec<(&str, &str)> = accept.map_or(CLIENTS.to_vec(), |accept| vec![("Accept", accept)]);
     for (client, accept) in clients {
         match FormatClass::negotiate([accept.as_bytes()]) {
-            Ok(class) => say_variant(config, client, &request.negotiate(class), probe.as_ref())?,
+            Ok(class) => say_variant(config, client, &request.negotiate(key, class), probe.as_ref())?,
             Err(error) => say(&row(client, &format!("refused: {error}")))?,
         }
     }

@@ -22,6 +22,7 @@ use crate::origin;
 use crate::proxy::{DeliveryConfig, PurgeConfig, ServerConfig};
 use crate::render;
 use crate::render::ImageConfig;
+use crate::request::Rules;
 use crate::setting::Problem;
 use crate::telemetry;
 
@@ -108,6 +109,17 @@ impl Config {
         };
         faults.extend(config.check().into_iter().map(placed));
         if faults.is_empty() { Ok(config) } else { Err(Problems(faults)) }
+    }
+
+    /// What decides the meaning of a URL.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            max_width: self.image.max_width,
+            max_height: self.image.max_height,
+            presets: self.image.presets(),
+            presets_only: self.delivery.presets_only,
+            asset_prefix: Some("kinora".to_owned()),
+        }
     }
 
     /// What is wrong with values that have the right types.

@@ -17,6 +17,9 @@ pub const EMBEDDED: &str = include_str!("../../config.toml");
 
 const PREFIX: &str = "KINORA__";
 
+/// Sections whose keys are names that somebody has chosen.
+const OPEN: [&[&str]; 1] = [&["image", "presets"]];
+
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -155,6 +158,9 @@ impl Walk<'_> {
             let mut path = section.to_vec();
             path.push(name.clone());
             match (defaults.get(&name), value) {
+                (None, value) if OPEN.iter().any(|open| *open == section) => {
+                    self.given.push(Given { path, value, source: self.source.clone() });
+                }
                 (None, value) => {
                     self.faults.push(problems::unknown(&path, &value, self.source.clone(), defaults));
                 }

@@ -63,6 +63,7 @@ codes! {
     RepeatedOption "repeated_option" 400 Client "An option is given more than once";
     ConflictingOptions "conflicting_options" 400 Client "Two options exclude each other";
     UnsupportedOption "unsupported_option" 400 Client "An option is not offered by this version";
+    OptionNotPermitted "option_not_permitted" 400 Client "The URL may name no image option here";
     RegionOutside "region_outside" 400 Client "The region lies outside the picture";
     InvalidData "invalid_data" 400 Client "The data of the asset breaks a rule";
     InvalidSchema "invalid_schema" 400 Client "The schema of data cannot be used";
@@ -74,6 +75,7 @@ codes! {
     NotPermitted "not_permitted" 403 Client "The path token does not open this";
     ScopeMissing "scope_missing" 403 Client "The API key may not do this";
     NotFound "not_found" 404 Client "There is nothing here";
+    AssetNotReady "asset_not_ready" 409 Client "The asset has no content yet";
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";

@@ -29,6 +29,7 @@ impl From<request::Error> for Failure {
             E::RepeatedOption { .. } => Code::RepeatedOption,
             E::ConflictingOptions { .. } => Code::ConflictingOptions,
             E::UnsupportedOption { .. } => Code::UnsupportedOption,
+            E::OptionNotPermitted { .. } => Code::OptionNotPermitted,
         };
         Self::new(code, error.to_string())
     }
@@ -51,11 +52,21 @@ impl From<signature::Error> for Failure {
 
 impl From<metadata::Error> for Failure {
     fn from(error: metadata::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<cache::Unknown> for Failure {
+    fn from(error: cache::Unknown) -> Self {
+        Self::from(&*error.0)
+    }
+}
+
+impl From<&metadata::Error> for Failure {
+    fn from(error: &metadata::Error) -> Self {
         use metadata::Error as E;
-        match &error {
-            E::NoSuchKey(_) | E::NoSuchAsset(_) | E::NoSuchSchema(_) | E::NoSuchResults => {
-                Self::new(Code::NotFound, error.to_string())
-            }
+        match error {
+            E::NoSuchKey(_) | E::NoSuchAsset(_) => Self::new(Code::NotFound, error.to_string()),
             E::AssetDeleted(_) => Self::new(Code::Deleted, error.to_string()),
             E::InvalidSchema(_) => Self::new(Code::InvalidSchema, error.to_string()),
             E::InvalidData(_) => Self::new(Code::InvalidData, error.to_string()),

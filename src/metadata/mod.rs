@@ -18,7 +18,7 @@ mod purges;
 mod schema;
 mod search;
 
-pub use asset::{Asset, AssetStatus, Conversion, Page};
+pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion};
 pub use catalog::Catalog;
 pub use config::Config;
 pub use db::Change;

@@ -10,7 +10,8 @@ impl Catalog {
     /// # Errors
     /// [`Error::InvalidPurge`], also if there is nothing to purge, or that of the database.
     pub async fn purge(&self, scopes: &[PurgeScope], mode: PurgeMode, now: u64) -> Result<Stamp, Error> {
-        self.purge_within(MAX_PURGES, scopes, mode, now).await
+        let scopes = self.objects_purged(scopes).await?;
+        self.purge_within(MAX_PURGES, &scopes, mode, now).await
     }
 
     async fn purge_within(

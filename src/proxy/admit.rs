@@ -1,5 +1,6 @@
 //! From a request's head to an admitted request, or to an early answer.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -11,15 +12,19 @@ use crate::cache::Key;
 use crate::failure::{Code, Failure};
 use crate::headers::FormatClass;
 use crate::headers::api_key::api_key;
+use crate::metadata::AssetSource;
+use crate::origin::ObjectKey;
 use crate::proxy::Edge;
 use crate::proxy::config::ServerConfig;
-use crate::request::{MediaRequest, Variant, split_target};
+use crate::request::{MediaRequest, Source, Variant, split_target};
 use crate::signature::{Claim, Proof, Verified, verify};
 
 /// A request that may be answered.
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
     pub(super) request: Verified<MediaRequest>,
+    /// The asset that the request names.
+    pub(super) asset: Option<Arc<AssetSource>>,
     pub(super) variant: Verified<Variant>,
     /// The variant's canonical path: the cache key's text.
     pub(super) path: String,
@@ -52,7 +57,7 @@ pub(super) fn limit(session: &mut ServerSession, client: &ServerConfig) {
 }
 
 /// Reads, verifies and negotiates, in the order of cost and of safety.
-pub(super) fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted, Early> {
+pub(super) async fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted, Early> {
     match head.method {
         Method::GET | Method::HEAD => {}
         Method::OPTIONS => return Err(Early::Preflight),
@@ -65,28 +70,68 @@ pub(super) fn admit(edge: &Edge, head: &RequestHeader) -> Result<Admitted, Early
         .map_err(|_| Failure::new(Code::BadRequest, "the path is not UTF-8"))?;
     // RFC 9112 section 3.2.2: a server has to accept the absolute form, and Pingora keeps it as it came.
     let claim = Claim { target: origin_form(target), api_key: api_key(&head.headers) };
+    let request = verified(edge, &claim, SystemTime::now())?;
+    let asset = match request.value().source.asset() {
+        Some(id) => edge.assets.find(id).await?,
+        None => None,
+    };
     let accept = head.headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
-    Ok(verified(edge, &claim, accept, SystemTime::now())?)
+    Ok(chosen(edge, request, asset, accept)?)
 }
 
-/// The same for a `GET` without a body, whoever has parsed its head.
-pub(super) fn verified<'a>(
+/// A request for reading, whoever has parsed its head, as far as it can be told without the catalogue.
+pub(super) fn verified(
     edge: &Edge,
     claim: &Claim<'_>,
-    accept: impl IntoIterator<Item = &'a [u8]>,
     now: SystemTime,
-) -> Result<Admitted, Failure> {
+) -> Result<Verified<MediaRequest>, Failure> {
     let request = MediaRequest::parse(&split_target(claim.target), &edge.rules)?;
-    let request = verify(request, claim, &edge.keys.load(), &edge.policy, unix_seconds(now))?;
+    Ok(verify(request, claim, &edge.keys.load(), &edge.policy, unix_seconds(now))?)
+}
+
+/// The variant that the client gets. `asset` is the one that the request is for, if there is such a one.
+pub(super) fn chosen<'a>(
+    edge: &Edge,
+    request: Verified<MediaRequest>,
+    asset: Option<Arc<AssetSource>>,
+    accept: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Admitted, Failure> {
+    let (key, is_public) = object(edge, &request, asset.as_deref())?;
     let class = match request.value().is_negotiated() {
         true => FormatClass::negotiate(accept)?,
         false => FormatClass::JpegOrPng,
     };
-    let variant = request.negotiate(class);
+    let variant = request.negotiate(key, is_public, class)?;
     let path = variant.value().to_path();
     let cache_key = Key::of(&variant, &path);
     let by_api_key = matches!(request.proof(), Proof::ApiKey);
-    Ok(Admitted { request, variant, path, cache_key, by_api_key })
+    Ok(Admitted { request, asset, variant, path, cache_key, by_api_key })
+}
+
+/// The object that a request comes down to, and whether strangers may have it: what they may not, they are
+/// told nothing about.
+fn object<'a>(
+    edge: &Edge,
+    request: &'a Verified<MediaRequest>,
+    asset: Option<&'a AssetSource>,
+) -> Result<(&'a ObjectKey, bool), Failure> {
+    let source = &request.value().source;
+    if let Some(key) = source.object() {
+        return Ok((key, true));
+    }
+    let asset = asset.ok_or_else(|| Failure::new(Code::NotFound, "there is no such asset"))?;
+    let is_public = edge.assets_are_public && asset.is_open(source);
+    request.opens(is_public)?;
+    if asset.is_deleted {
+        return Err(Failure::new(Code::Deleted, "the asset is deleted"));
+    }
+    match asset.object(source) {
+        Some(object) => Ok((&object.key, is_public)),
+        None if matches!(source, Source::Conversion(..)) => {
+            Err(Failure::new(Code::NotFound, "there is no preset and no conversion of this name"))
+        }
+        None => Err(Failure::new(Code::AssetNotReady, format!("its status is {}", asset.status))),
+    }
 }
 
 fn has_body(head: &RequestHeader) -> bool {

@@ -131,6 +131,10 @@ impl ServerConfig {
 pub struct DeliveryConfig {
     /// Nothing is delivered without a signature, a path token or an API key; off.
     pub require_signature: bool,
+    /// Pictures are made by named presets alone, without image options in the URL; off.
+    pub presets_only: bool,
+    /// Assets that say nothing else need no proof; on.
+    pub public_by_default: bool,
     /// How long a browser keeps an answer, 1 h.
     #[serde(with = "humantime_serde")]
     pub max_age: Duration,

@@ -97,7 +97,8 @@ pub(super) fn at_hand<'a>(
 
 /// What purges have left of a stored answer.
 fn left_by_purges(edge: &Edge, admitted: &Admitted, entry: Arc<Entry>) -> Option<Arc<Entry>> {
-    edge.generations.load().left_of(entry, admitted.variant.value().key.as_str())
+    let asset = admitted.asset.as_ref().map(|asset| asset.id.as_str());
+    edge.generations.load().left_of(entry, admitted.variant.value().key.as_str(), asset)
 }
 
 /// What is stored for a request with these headers, and where its answer belongs.

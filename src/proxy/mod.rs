@@ -33,7 +33,7 @@ use pingora::{ErrorType, Result};
 
 use crate::api::Control;
 use crate::cache;
-use crate::cache::{FillBudget, Flights, Generations, Key, Purger, Store};
+use crate::cache::{Assets, FillBudget, Flights, Generations, Key, Purger, Store};
 use crate::failure::{Code, Failure};
 use crate::origin::Origin;
 use crate::render::Renderer;
@@ -59,6 +59,10 @@ pub struct Edge {
     pub keys: Arc<ArcSwap<KeyRing>>,
     /// When proof is needed.
     pub policy: Policy,
+    /// What is known of assets.
+    pub assets: Assets,
+    /// `delivery.public_by_default`: an asset that is public needs no proof.
+    pub assets_are_public: bool,
     /// How long answers live.
     pub freshness: cache::Policy,
     /// Where answers are kept.
@@ -176,7 +180,7 @@ impl Edge {
         if control::is_meant(session.req_header()) {
             return control::serve(self, session, ctx).await;
         }
-        match admit::admit(self, session.req_header()) {
+        match admit::admit(self, session.req_header()).await {
             Ok(admitted) => {
                 let admitted = ctx.admitted.insert(admitted).clone();
                 for may_begin_anew in [true, false] {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
-    VARY, WWW_AUTHENTICATE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED,
+    RANGE, TRANSFER_ENCODING, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::ResponseHeader;
@@ -27,7 +27,7 @@ use crate::proxy::context::Context;
 use crate::proxy::cors::Cors;
 use crate::proxy::parts::Cut;
 use crate::proxy::upstream;
-use crate::request::Delivery;
+use crate::request::{Delivery, VariantWork};
 
 /// What the routes of media answer to.
 pub(super) const ALLOWED: &str = "GET, HEAD, OPTIONS";
@@ -228,14 +228,47 @@ fn personalise(admitted: &Admitted, answer: &mut ResponseHeader, now: SystemTime
         answer.append_header(VARY, "Accept")?;
     }
     shorten(admitted, answer, now)?;
-    if answer.status.is_success()
-        && let Delivery::Download { filename } = &admitted.request.value().delivery
-    {
-        let key = admitted.variant.value().key.as_str();
-        let name = filename.as_deref().or_else(|| key.rsplit('/').next()).unwrap_or(key);
-        answer.insert_header(CONTENT_DISPOSITION, attachment(name))?;
+    let is_active = describe_asset(admitted, answer)?;
+    if !answer.status.is_success() {
+        return Ok(());
     }
-    Ok(())
+    let filename = match &admitted.request.value().delivery {
+        Delivery::Download { filename } => filename.as_deref(),
+        Delivery::Display if is_active => None,
+        Delivery::Display => return Ok(()),
+    };
+    let key = admitted.variant.value().key.as_str();
+    let stored = admitted.asset.as_ref().map(|asset| asset.name.as_str()).or_else(|| key.rsplit('/').next());
+    let name = filename.or(stored).unwrap_or(key);
+    answer.insert_header(CONTENT_DISPOSITION, attachment(name))
+}
+
+/// What the catalogue says of an asset's object, where it knows better than the bucket; and whether a browser
+/// would run what is in it, which none is to do.
+fn describe_asset(admitted: &Admitted, answer: &mut ResponseHeader) -> Result<bool> {
+    let Some(asset) = &admitted.asset else { return Ok(false) };
+    answer.append_header("Cache-Tag", asset.id.as_str())?;
+    let source = &admitted.request.value().source;
+    let is_original = admitted.variant.value().work == VariantWork::Original;
+    let Some(object) = asset.object(source).filter(|_| is_original && answer.status.is_success()) else {
+        return Ok(false);
+    };
+    if let Ok(media_type) = HeaderValue::from_str(&object.content_type)
+        && !is_multipart(answer)
+    {
+        answer.insert_header(CONTENT_TYPE, media_type)?;
+    }
+    let is_active = upstream::is_active(&object.content_type);
+    if is_active {
+        answer.insert_header(CONTENT_SECURITY_POLICY, upstream::SANDBOX)?;
+    }
+    Ok(is_active)
+}
+
+/// Whether it is an answer of several parts, each of which says what it is.
+fn is_multipart(answer: &ResponseHeader) -> bool {
+    let media_type = answer.headers.get(CONTENT_TYPE);
+    media_type.is_some_and(|media_type| media_type.as_bytes().starts_with(b"multipart/byteranges"))
 }
 
 /// No cache may outlive the proof, and none but the client's own may keep what an API key opened.

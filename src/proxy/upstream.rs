@@ -54,6 +54,9 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     UPGRADE,
 ];
 
+/// What a browser may do with an answer that it would otherwise run.
+pub(super) const SANDBOX: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+
 /// A question to the upstream.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -211,9 +214,9 @@ fn complete(edge: &Edge, question: &Question, result: Result<Answer, Failure>) -
         headers.insert(CACHE_CONTROL, value(&control));
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if is_active(headers) {
-        let sandbox = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(sandbox));
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if media_type.is_some_and(is_active) {
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     }
     answer
 }
@@ -353,8 +356,7 @@ fn server_timing(timings: &Timings) -> String {
 }
 
 /// Whether a browser would run what is in it.
-fn is_active(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+pub(super) fn is_active(media_type: &str) -> bool {
     let media_type = media_type.to_ascii_lowercase();
     ["html", "xml", "svg", "javascript"].iter().any(|active| media_type.contains(active))
 }

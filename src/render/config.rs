@@ -1,10 +1,12 @@
 //! The sections `[render]` and `[image]`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use crate::request::Presets;
 use crate::setting::Problem;
 use crate::transform::Limits;
 
@@ -52,6 +54,8 @@ pub struct ImageConfig {
     pub max_source_pixels: u64,
     /// Bytes that a source may have, 64 MiB.
     pub max_source_bytes: ByteSize,
+    /// Image options under a name, as they stand in a URL; none.
+    pub presets: BTreeMap<String, String>,
 }
 
 impl ImageConfig {
@@ -67,9 +71,24 @@ impl ImageConfig {
         }
     }
 
+    /// The presets, without those that [`ImageConfig::check`] tells of.
+    pub fn presets(&self) -> Presets {
+        let mut presets = Presets::none();
+        for (name, options) in &self.presets {
+            // Nothing starts with one that cannot be added.
+            let _ = presets.add(name, options);
+        }
+        presets
+    }
+
     /// What is wrong with these values.
     pub fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
+        for (name, options) in &self.presets {
+            if let Err(error) = Presets::none().add(name, options) {
+                problems.push(Problem::new(&format!("image.presets.{name}"), options, error.to_string()));
+            }
+        }
         for (key, side) in [("image.max_width", self.max_width), ("image.max_height", self.max_height)] {
             if !(1..=Self::LONGEST_SIDE).contains(&side) {
                 let remedy = format!("must be between 1 and {}", Self::LONGEST_SIDE);

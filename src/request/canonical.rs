@@ -163,9 +163,10 @@ impl Variant {
     /// # Errors
     /// As [`MediaRequest::parse`].
     pub fn parse(path_and_query: &str) -> Result<Self, Error> {
-        let unlimited = Rules { max_width: MAX_WHOLE, max_height: MAX_WHOLE };
+        let unlimited = Rules::within(MAX_WHOLE, MAX_WHOLE);
         let request = MediaRequest::parse(&split_target(path_and_query), &unlimited)?;
-        Ok(request.negotiate(FormatClass::JpegOrPng))
+        let object = request.source.object().ok_or(Error::NoRoute)?;
+        Ok(request.negotiate(object, FormatClass::JpegOrPng))
     }
 }
 
@@ -180,16 +181,21 @@ mod tests {
     use crate::transform::Gravity;
     use crate::transform::PerMyriad;
 
-    const RULES: Rules = Rules { max_width: 2048, max_height: 1536 };
+    const RULES: Rules = Rules::within(2048, 1536);
 
     fn read(query: &str) -> Result<MediaRequest, Error> {
         MediaRequest::parse(&split_target(&format!("/media/a.jpg?{query}")), &RULES)
     }
 
+    /// The variant of a request that names its object.
+    fn variant(request: &MediaRequest, class: FormatClass) -> Variant {
+        request.negotiate(request.source.object().expect("an object"), class)
+    }
+
     /// The canonical query for a client without AVIF and WebP.
     fn canonical(query: &str) -> String {
         let request = read(query).expect(query);
-        let path = request.negotiate(FormatClass::JpegOrPng).to_path();
+        let path = variant(&request, FormatClass::JpegOrPng).to_path();
         path.trim_start_matches("/media/a.jpg").trim_start_matches('?').to_owned()
     }
 
@@ -332,7 +338,8 @@ mod tests {
     #[test]
     fn a_key_is_percent_encoded_again() {
         let target = split_target("/media/a%2Fb%20c/%C3%A4%3F%25+&;.jpg");
-        let variant = MediaRequest::parse(&target, &RULES).expect("a request").negotiate(FormatClass::Avif);
+        let request = MediaRequest::parse(&target, &RULES).expect("a request");
+        let variant = variant(&request, FormatClass::Avif);
         assert_eq!(variant.to_path(), "/media/a/b%20c/%C3%A4%3F%25%2B%26%3B.jpg");
         assert_eq!(Variant::parse(&variant.to_path()), Ok(variant));
     }
@@ -426,7 +433,7 @@ mod tests {
             let key: String = utf8_percent_encode(&key, ENCODED).collect();
             let target = format!("/media/{key}?{}", all.join("&"));
             let request = MediaRequest::parse(&split_target(&target), &RULES).expect("a request");
-            let variant = request.negotiate(class);
+            let variant = variant(&request, class);
             let path = variant.to_path();
             prop_assert_eq!(Variant::parse(&path), Ok(variant.clone()), "{}", path);
             prop_assert_eq!(Variant::parse(&path).expect("canonical").to_path(), path);
@@ -444,14 +451,14 @@ mod tests {
             other.push(format!("utm_{seed}=x"));
             let (one, two) = (read(&all.join("&")), read(&other.join("&&")));
             prop_assert_eq!(&one, &two);
-            let path = |request: Result<MediaRequest, Error>| request.expect("a request").negotiate(class).to_path();
+            let path = |request: Result<MediaRequest, Error>| variant(&request.expect("a request"), class).to_path();
             prop_assert_eq!(path(one), path(two));
         }
 
         #[test]
         fn different_variants_print_differently(a in parameters(), b in parameters()) {
-            let variant = |all: &[String]| read(&all.join("&")).expect("a request").negotiate(FormatClass::Avif);
-            let (a, b) = (variant(&a), variant(&b));
+            let of = |all: &[String]| variant(&read(&all.join("&")).expect("a request"), FormatClass::Avif);
+            let (a, b) = (of(&a), of(&b));
             prop_assert_eq!(a == b, a.to_path() == b.to_path());
         }
 
@@ -463,7 +470,7 @@ mod tests {
         #[test]
         fn random_values_do_no_harm(row in 0..TABLE.len(), value in "[-0-9a-z.,%+]{0,20}") {
             if let Ok(request) = read(&format!("{}={value}", TABLE[row].name)) {
-                let variant = request.negotiate(FormatClass::Webp);
+                let variant = variant(&request, FormatClass::Webp);
                 prop_assert_eq!(Variant::parse(&variant.to_path()), Ok(variant));
             }
         }

@@ -27,11 +27,13 @@ const MAX_QUERY_BYTES: usize = 8 * 1024;
 /// Queries of more parameters are refused.
 const MAX_PARAMETERS: usize = 64;
 
-/// The options of one query as they were given.
-#[derive(Debug)]
+/// The options of one query as they were given, over those of a preset if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Draft {
-    /// Some image option was named, so a picture is asked for.
+    /// A picture is asked for: by the route, or by some image option.
     pub(super) is_image: bool,
+    /// The first image option that the query itself has named.
+    pub(super) named: Option<&'static str>,
     pub(super) resize: Option<Box2>,
     pub(super) crop: Option<(Size, Gravity)>,
     pub(super) fit: Fit,
@@ -53,6 +55,7 @@ impl Default for Draft {
     fn default() -> Self {
         Self {
             is_image: false,
+            named: None,
             resize: None,
             crop: None,
             fit: Fit::default(),
@@ -73,12 +76,11 @@ impl Default for Draft {
 
 impl Draft {
     /// Reads a raw query. Unknown parameters, among them those of a signature, are skipped.
-    pub(super) fn read(query: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn read(mut self, query: Option<&str>) -> Result<Self, Error> {
         let query = query.unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
             return Err(Error::QueryTooLong { bytes: query.len(), limit: MAX_QUERY_BYTES });
         }
-        let mut draft = Self::default();
         let mut seen = [false; TABLE.len()];
         for (count, parameter) in query.split('&').filter(|text| !text.is_empty()).enumerate() {
             if count == MAX_PARAMETERS {
@@ -93,16 +95,19 @@ impl Draft {
             if std::mem::replace(&mut seen[index], true) {
                 return Err(Error::RepeatedOption { option });
             }
-            draft.take(index, value)?;
+            self.take(index, value)?;
         }
-        Ok(draft)
+        Ok(self)
     }
 
     fn take(&mut self, index: usize, raw: &str) -> Result<(), Error> {
         let row = &TABLE[index];
         let value = decoded(raw);
         let outcome = value.as_deref().map_or(Err(Refusal::Invalid), |value| (row.read)(self, value));
-        self.is_image |= row.is_image;
+        if row.is_image {
+            self.is_image = true;
+            self.named.get_or_insert(row.name);
+        }
         outcome.map_err(|refusal| {
             let (option, allowed) = (row.name, row.allowed);
             let value = printable(value.as_deref().unwrap_or(raw));

@@ -47,6 +47,14 @@ pub enum Error {
         /// The other.
         second: &'static str,
     },
+    /// An image option stands where none is taken.
+    #[error("`{option}` is not permitted here: {why}")]
+    OptionNotPermitted {
+        /// Name of the option.
+        option: &'static str,
+        /// What permits none, in words.
+        why: &'static str,
+    },
     /// An option, or this value of it, is in the contract but not offered by this version. It is
     /// refused rather than ignored, so that no picture is silently other than asked.
     #[error("`{option}={value}` is not supported; allowed: {allowed}")]

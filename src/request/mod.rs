@@ -6,15 +6,19 @@
 //!
 //! ```
 //! use kinora::headers::FormatClass;
-//! use kinora::request::{MediaRequest, Rules, split_target};
+//! use kinora::origin::ObjectKey;
+//! use kinora::request::{MediaRequest, Rules, Source, split_target};
 //!
-//! let rules = Rules { max_width: 2048, max_height: 1536 };
+//! let rules = Rules::within(2048, 1536);
 //! let read = |target| MediaRequest::parse(&split_target(target), &rules);
 //! let one = read("/media/a/cat.jpg?resize=400,300&dpr=2&quality=90")?;
 //! let two = read("/media/a/c%61t.jpg?utm_source=x&resize=800,600")?;
 //! assert_eq!(one, two);
-//! assert_eq!(one.negotiate(FormatClass::Webp).to_path(), "/media/a/cat.jpg?resize=800,600&format=webp");
-//! # Ok::<(), kinora::request::Error>(())
+//! let cat = ObjectKey::new("a/cat.jpg")?;
+//! assert_eq!(one.source, Source::Object(cat.clone()));
+//! let variant = one.negotiate(&cat, FormatClass::Webp);
+//! assert_eq!(variant.to_path(), "/media/a/cat.jpg?resize=800,600&format=webp");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod asset_id;
@@ -23,7 +27,9 @@ mod draft;
 mod error;
 mod number;
 mod options;
+mod preset;
 mod route;
+mod rules;
 
 use crate::headers::FormatClass;
 use crate::origin::ObjectKey;
@@ -34,28 +40,32 @@ use crate::transform::Target;
 pub use asset_id::{AssetId, InvalidAssetId};
 pub use error::Error;
 pub use options::{OptionRow, Provenance, options, options_table};
+pub use preset::{InvalidPreset, Presets};
 pub use route::{Route, SplitTarget, split_target};
+pub use rules::Rules;
 
-/// What of the server's settings decides the meaning of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// `image.max_width`: no result is wider.
-    pub max_width: u32,
-    /// `image.max_height`: no result is higher.
-    pub max_height: u32,
-}
-
-/// A request for an object of the bucket or for a picture made of it.
+/// A request for an object, of the bucket or of an asset, or for a picture made of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MediaRequest {
-    /// The object.
-    pub key: ObjectKey,
+    /// What it is for.
+    pub source: Source,
     /// `v`: part of the cache key, so that a new version never gets old bytes.
     pub version: Option<Version>,
     /// What to make of the object.
     pub work: Work,
     /// How to hand it over; only a header, never part of the cache key.
     pub delivery: Delivery,
+}
+
+/// What a request is for. Which object an asset's is, and whether it is there, the catalogue knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// An object of the bucket.
+    Object(ObjectKey),
+    /// The original of an asset.
+    Asset(AssetId),
+    /// The conversion of this name that an asset was given beside its original.
+    Conversion(AssetId, String),
 }
 
 /// What to make of an object.
@@ -128,29 +138,53 @@ impl MediaRequest {
     /// # Errors
     /// [`Error`]; nothing of the query is read when the path is no media path.
     pub fn parse(target: &SplitTarget<'_>, rules: &Rules) -> Result<Self, Error> {
-        let Some(Route::Media { key }) = Route::of(target.path) else {
-            return Err(Error::NoRoute);
-        };
-        let key = route::object_key(key).ok_or(Error::NoSuchKey)?;
-        let draft = draft::Draft::read(target.query)?;
+        let route = Route::of(target.path).ok_or(Error::NoRoute)?;
+        let (source, draft) = rules.begin(&route)?;
+        let draft = draft.read(target.query)?;
+        if let Some((option, why)) = draft.named.zip(rules.forbids_options(&route)) {
+            return Err(Error::OptionNotPermitted { option, why });
+        }
         let (version, work, delivery) = draft.resolve(rules)?;
-        Ok(Self { key, version, work, delivery })
+        Ok(Self { source, version, work, delivery })
     }
 
-    /// The variant that a client of this class gets.
-    pub fn negotiate(&self, class: FormatClass) -> Variant {
+    /// The variant of an object, the one that this request comes down to, for a client of this class.
+    pub fn negotiate(&self, object: &ObjectKey, class: FormatClass) -> Variant {
         let work = match &self.work {
             Work::Original => VariantWork::Original,
             Work::Image { operations, format } => {
                 VariantWork::Image { operations: operations.clone(), target: format.negotiate(class) }
             }
         };
-        Variant { key: self.key.clone(), version: self.version.clone(), work }
+        Variant { key: object.clone(), version: self.version.clone(), work }
+    }
+
+    /// Whether it is never answered without proof: an asset's original is not for the public.
+    pub fn needs_proof(&self) -> bool {
+        matches!((&self.source, &self.work), (Source::Asset(_), Work::Original))
     }
 
     /// Whether the answer depends on `Accept`, and so must say `Vary: Accept`.
     pub fn is_negotiated(&self) -> bool {
         matches!(self.work, Work::Image { format: FormatOption::Auto, .. })
+    }
+}
+
+impl Source {
+    /// The object, if the request names one itself.
+    pub fn object(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Object(key) => Some(key),
+            Self::Asset(_) | Self::Conversion(..) => None,
+        }
+    }
+
+    /// The asset, if it is one's.
+    pub fn asset(&self) -> Option<AssetId> {
+        match self {
+            Self::Object(_) => None,
+            Self::Asset(id) | Self::Conversion(id, _) => Some(*id),
+        }
     }
 }
 

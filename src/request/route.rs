@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::origin::ObjectKey;
+use crate::request::AssetId;
 
 /// What a path asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,18 @@ pub enum Route<'a> {
     Media {
         /// The key as it stands in the path, percent-encoded.
         key: &'a str,
+    },
+    /// `/api/v1/assets/{ID}/conversions[/{NAME}]`, and the older `/api/v1/conversion/{ID}`.
+    Conversion {
+        /// The asset.
+        asset: AssetId,
+        /// The name of a preset, or of a conversion that the asset has.
+        name: Option<&'a str>,
+    },
+    /// `/api/v1/assets/{ID}/original`.
+    Original {
+        /// The asset.
+        asset: AssetId,
     },
 }
 
@@ -44,8 +57,33 @@ impl<'a> Route<'a> {
     /// The route of a path (without a path token); `None` if there is none. Route words count as
     /// sent: an encoded spelling of them is no route.
     pub fn of(path: &'a str) -> Option<Self> {
-        path.strip_prefix("/media/").map(|key| Self::Media { key })
+        match path.strip_prefix("/media/") {
+            Some(key) => Some(Self::Media { key }),
+            None => Self::of_asset(path.strip_prefix("/api/v1/")?),
+        }
     }
+
+    fn of_asset(path: &'a str) -> Option<Self> {
+        if let Some(asset) = path.strip_prefix("conversion/") {
+            return Some(Self::Conversion { asset: asset.parse().ok()?, name: None });
+        }
+        let (asset, what) = path.strip_prefix("assets/")?.split_once('/')?;
+        let asset = asset.parse().ok()?;
+        match what.split_once('/') {
+            None if what == "conversions" => Some(Self::Conversion { asset, name: None }),
+            None if what == "original" => Some(Self::Original { asset }),
+            Some(("conversions", name)) if is_name(name) => {
+                Some(Self::Conversion { asset, name: Some(name) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a preset or a conversion can have this name: 1 to 64 of `[A-Za-z0-9_-]`.
+pub(super) fn is_name(text: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(fine)
 }
 
 /// The object that a percent-encoded path names. `+` is a plus here.
@@ -78,6 +116,32 @@ mod tests {
         assert_eq!(Route::of("/media/a/b"), Some(Route::Media { key: "a/b" }));
         for other in ["/", "", "media/a", "/media", "/Media/a", "/%6Dedia/a", "//media/a", "/api/v1/assets"] {
             assert_eq!(Route::of(other), None, "{other:?} has no route");
+        }
+    }
+
+    #[test]
+    fn an_asset_has_conversions_and_an_original() {
+        let id = "00112233445566778899aabbccddeeff";
+        let asset: AssetId = id.parse().expect("an id");
+        let of = |path: &str| Route::of(path).map(|route| format!("{route:?}"));
+        let is = |route: Route<'_>| Some(format!("{route:?}"));
+        let conversion = |name| is(Route::Conversion { asset, name });
+        assert_eq!(of(&format!("/api/v1/assets/{id}/conversions")), conversion(None));
+        assert_eq!(of(&format!("/api/v1/conversion/{id}")), conversion(None));
+        assert_eq!(of(&format!("/api/v1/assets/{id}/conversions/small_2-x")), conversion(Some("small_2-x")));
+        assert_eq!(of(&format!("/api/v1/assets/{id}/original")), is(Route::Original { asset }));
+        for other in [
+            format!("/api/v1/assets/{id}"),
+            format!("/api/v1/assets/{id}/data"),
+            format!("/api/v1/assets/{id}/conversions/"),
+            format!("/api/v1/assets/{id}/conversions/a/b"),
+            format!("/api/v1/assets/{id}/conversions/a%20b"),
+            format!("/api/v1/assets/{id}/original/"),
+            format!("/api/v1/assets/{}/original", id.to_uppercase()),
+            format!("/api/v1/conversion/{id}/a"),
+            format!("/api/v2/assets/{id}/original"),
+        ] {
+            assert_eq!(of(&other), None, "{other} has no route");
         }
     }
 

@@ -1,5 +1,5 @@
 //! What the running server knows of the catalogue, keys and purges: read at start, and again as soon as
-//! it changes.
+//! it changes; and what it no longer knows of assets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cache::{Generations, follow_purges};
+use crate::cache::{Assets, Generations, follow_purges};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::Catalog;
 use crate::server::{Error, Welcome, first_start, system, unix_now};
 use crate::signature::KeyRing;
 
-/// A purge, or a key made or revoked, by another process counts within this time: one cheap question each.
+/// A purge, or a key or an asset changed, by another process counts within this time: one cheap question each.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What look-ups and proofs ask; each is replaced as a whole when it changes.
@@ -48,11 +48,12 @@ pub(super) struct Watch {
     config: metadata::Config,
     data_dir: std::path::PathBuf,
     known: Known,
+    assets: Assets,
 }
 
 impl Watch {
-    pub(super) fn new(config: &Config, known: Known) -> Self {
-        Self { config: config.catalog.clone(), data_dir: config.data.dir.clone(), known }
+    pub(super) fn new(config: &Config, known: Known, assets: Assets) -> Self {
+        Self { config: config.catalog.clone(), data_dir: config.data.dir.clone(), known, assets }
     }
 
     async fn watch(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -60,13 +61,17 @@ impl Watch {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         let mut seen = None;
+        let mut since = unix_now();
         loop {
             let asked = tokio::select! {
                 _ = ticks.tick() => false,
                 _ = hangup.recv() => true,
             };
+            let looked_at = unix_now();
             let change = Some(catalog.change().await?);
             if asked || change != seen {
+                self.assets.follow(since).await?;
+                since = looked_at;
                 follow_purges(&catalog, &self.known.generations).await?;
                 self.known.ring.store(Arc::new(catalog.key_ring().await?));
                 seen = change;

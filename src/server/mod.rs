@@ -27,7 +27,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening;
 
 use crate::api::{Admin, Control, Public, admin_routes};
-use crate::cache::{FillBudget, Flights, Policy, Purger, Store};
+use crate::cache::{Assets, FillBudget, Flights, Policy, Purger, Store};
 use crate::config::Config;
 use crate::metadata;
 use crate::metadata::Catalog;
@@ -35,7 +35,6 @@ use crate::origin;
 use crate::origin::Origin;
 use crate::proxy::{Cors, Edge, Front, FrontLimits, Slices};
 use crate::render::Renderer;
-use crate::request::Rules;
 use crate::signature;
 use crate::telemetry::{Metrics, start_log};
 use crate::webhook;
@@ -122,7 +121,7 @@ struct Parts {
     fills: FillBudget,
     known: catalog::Known,
     purger: Purger,
-    webhooks: Caller,
+    assets: Assets,
     metrics: Arc<Metrics>,
 }
 
@@ -153,6 +152,7 @@ impl Parts {
             flights: Arc::default(),
             fills,
             known,
+            assets: Assets::new(purger.catalog.clone()),
             purger,
             webhooks: Caller::new(&config.webhooks)?,
             metrics,
@@ -169,10 +169,8 @@ impl Parts {
             origin: Arc::clone(&self.origin),
             stuck_after: config.render.deadline * 2,
         };
-        let busy = Arc::new(AtomicUsize::new(0));
-        let sender = webhook::Sender::new(&config.webhooks, self.purger.catalog.clone())?;
-        server.add_service(background_service("webhooks", sender::Sending::new(sender, &busy)));
-        server.add_service(background_service("catalog", catalog::Watch::new(config, self.known.clone())));
+        let watch = catalog::Watch::new(config, self.known.clone(), self.assets.clone());
+        server.add_service(background_service("catalog", watch));
 
         let stores = vec![Arc::clone(&self.store), Arc::clone(&self.originals)];
         let front = self.front(config);
@@ -222,9 +220,11 @@ impl Parts {
         h2_options.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
         let control = Control::new(self.public());
         Edge {
-            rules: Rules { max_width: config.image.max_width, max_height: config.image.max_height },
+            rules: config.rules(),
             keys: Arc::clone(&self.known.ring),
             policy: signature::Policy { required: config.delivery.require_signature },
+            assets: self.assets,
+            assets_are_public: config.delivery.public_by_default,
             freshness: Policy {
                 max_age: config.delivery.max_age,
                 s_maxage: config.delivery.s_maxage,

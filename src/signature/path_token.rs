@@ -10,8 +10,10 @@ use std::str::FromStr;
 use hmac::Mac;
 use percent_encoding::utf8_percent_encode;
 
+use crate::origin::ObjectKey;
 use crate::request::Delivery;
 use crate::request::MediaRequest;
+use crate::request::Source;
 use crate::request::Work;
 use crate::signature::encoding::Alphabet;
 use crate::signature::encoding::decode;
@@ -130,7 +132,8 @@ fn opens(kinds: Kinds, request: &MediaRequest) -> Result<(), Flaw> {
 }
 
 fn original_kind(request: &MediaRequest) -> char {
-    match request.key.extension().as_deref() {
+    match request.source.object().and_then(ObjectKey::extension).as_deref() {
+        None if matches!(request.source, Source::Conversion(..)) => 'i',
         Some("m3u8") => 'p',
         Some("ts" | "m4s" | "cmfv" | "cmfa" | "cmft" | "aac") => 's',
         Some("mp4" | "m4v" | "mov" | "webm") => 'v',

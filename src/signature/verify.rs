@@ -7,6 +7,7 @@ use hmac::Mac;
 use percent_encoding::percent_decode_str;
 
 use crate::headers::FormatClass;
+use crate::origin::ObjectKey;
 use crate::request::MediaRequest;
 use crate::request::SplitTarget;
 use crate::request::Variant;
@@ -99,15 +100,18 @@ pub fn verify(
             (Some(expiry), Proof::Signature { access_id: signature.access_id })
         }
         (None, Some(token)) => (Some(token.expiry), Proof::PathToken { access_id: token.access_id }),
-        (None, None) => (None, without_url_proof(claim, ring, policy)?),
+        (None, None) => {
+            let required = policy.required || request.needs_proof();
+            (None, without_url_proof(claim, ring, required)?)
+        }
     };
     Ok(Verified { value: request, expires, proof })
 }
 
-fn without_url_proof(claim: &Claim<'_>, ring: &KeyRing, policy: &Policy) -> Result<Proof, Error> {
+fn without_url_proof(claim: &Claim<'_>, ring: &KeyRing, required: bool) -> Result<Proof, Error> {
     match claim.api_key {
         Some(key) if ring.allows(key, Scope::Read) => Ok(Proof::ApiKey),
-        _ if !policy.required => Ok(Proof::Open),
+        _ if !required => Ok(Proof::Open),
         Some(_) => Err(Error::UnknownKey),
         None => Err(Error::Missing),
     }
@@ -178,9 +182,28 @@ impl<T> Verified<T> {
 }
 
 impl Verified<MediaRequest> {
-    /// The variant that a client of this class gets; the proof holds for it.
-    pub fn negotiate(&self, class: FormatClass) -> Verified<Variant> {
-        Verified { value: self.value.negotiate(class), expires: self.expires, proof: self.proof.clone() }
+    /// Whether the proof is enough for what is, or is not, for the public.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn opens(&self, is_public: bool) -> Result<(), Error> {
+        if is_public || self.proof != Proof::Open { Ok(()) } else { Err(Error::Missing) }
+    }
+
+    /// The variant, of the object that the request comes down to, that a client of this class gets; the
+    /// proof holds for it.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if the object is not for the public and there was no proof.
+    pub fn negotiate(
+        &self,
+        object: &ObjectKey,
+        is_public: bool,
+        class: FormatClass,
+    ) -> Result<Verified<Variant>, Error> {
+        self.opens(is_public)?;
+        let value = self.value.negotiate(object, class);
+        Ok(Verified { value, expires: self.expires, proof: self.proof.clone() })
     }
 }
 
@@ -201,7 +224,7 @@ mod tests {
     use crate::signature::sign;
     use crate::signature::sign_token;
 
-    const RULES: Rules = Rules { max_width: 2048, max_height: 1536 };
+    const RULES: Rules = Rules::within(2048, 1536);
     const EXPIRY: u64 = 2_000_000_000;
     const NOW: u64 = EXPIRY - 1000;
     const OPTIONAL: Policy = Policy { required: false };
@@ -236,7 +259,7 @@ mod tests {
         policy: Policy,
         now: u64,
     ) -> Result<Verified<MediaRequest>, Error> {
-        // Signatures do not look at the request, so that asset routes can be tried with any.
+        // Signatures do not look at the request, so that routes of videos can be tried with any.
         let split = split_target(target);
         let request = MediaRequest::parse(&split, &RULES)
             .or_else(|_| MediaRequest::parse(&split_target("/media/a"), &RULES))
@@ -414,6 +437,36 @@ mod tests {
             let expected = missing.map_or(Ok(()), |kind| Err(Error::Bad(Flaw::TokenKind(kind))));
             assert_eq!(outcome, expected, "{letters} for {path}");
         }
+    }
+
+    #[test]
+    fn a_path_token_opens_what_is_below_an_asset() {
+        let id = "00112233445566778899aabbccddeeff";
+        let open = |kinds: &str, path: &str| {
+            let prefix = format!("api/v1/assets/{id}");
+            let token =
+                sign_token(&prefix, kinds.parse().expect("kinds"), EXPIRY, &key(false)).expect("signed");
+            let_in(&format!("/~{token}/{prefix}/{path}")).map(|_| ())
+        };
+        for (kinds, path, missing) in [
+            ("i", "conversions?resize=1,1", None),
+            ("i", "conversions/mine", None),
+            ("o", "conversions", Some('i')),
+            ("o", "original", None),
+            ("ipsvt", "original", Some('o')),
+            ("o", "original?delivery=download", Some('d')),
+            ("od", "original?delivery=download", None),
+        ] {
+            let expected = missing.map_or(Ok(()), |kind| Err(Error::Bad(Flaw::TokenKind(kind))));
+            assert_eq!(open(kinds, path), expected, "{kinds} for {path}");
+        }
+        let bare = format!("/api/v1/assets/{id}/original");
+        assert_eq!(verdict(&bare, &ring(false), OPTIONAL, NOW), Err(Error::Missing), "whatever the policy");
+        let picture =
+            verdict(&format!("/api/v1/conversion/{id}"), &ring(false), OPTIONAL, NOW).expect("open");
+        assert_eq!((picture.opens(true), picture.opens(false)), (Ok(()), Err(Error::Missing)));
+        let object = ObjectKey::new("a").expect("a key");
+        assert_eq!(picture.negotiate(&object, false, FormatClass::Webp), Err(Error::Missing));
     }
 
     #[test]

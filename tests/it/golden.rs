@@ -13,7 +13,7 @@ use kinora::transform::{self, Format, Limits, Output, Scratch};
 
 use crate::support::decoded::Picture;
 
-const RULES: Rules = Rules { max_width: 2048, max_height: 1536 };
+const RULES: Rules = Rules::within(2048, 1536);
 const LIMITS: Limits = Limits { max_width: 2048, max_height: 1536, max_source_pixels: 100_000_000 };
 
 fn fixtures() -> PathBuf {
@@ -25,7 +25,9 @@ fn render(object: &str, query: &str) -> Output {
     let target = format!("/media/{object}?{query}");
     let request = MediaRequest::parse(&split_target(&target), &RULES)
         .unwrap_or_else(|error| panic!("{target} must be a request: {error}"));
-    let VariantWork::Image { operations, target: format } = request.negotiate(FormatClass::JpegOrPng).work
+    let key = request.source.object().expect("an object");
+    let VariantWork::Image { operations, target: format } =
+        request.negotiate(key, FormatClass::JpegOrPng).work
     else {
         panic!("{target} must ask for a picture");
     };

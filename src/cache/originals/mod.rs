@@ -252,7 +252,7 @@ impl Parts {
     }
 
     fn left(&self, key: &ObjectKey, entry: Arc<Entry>) -> Option<Arc<Entry>> {
-        self.of.purger.generations.load().left_of(entry, key.as_str())
+        self.of.purger.generations.load().left_of(entry, key.as_str(), None)
     }
 
     fn answer(&self, key: &ObjectKey, entry: Arc<Entry>) -> Answer {

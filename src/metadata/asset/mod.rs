@@ -1,10 +1,7 @@
 //! An asset: a file that was handed over, what is known of it, and what was made of it.
 
 mod json;
-mod store;
-#[cfg(test)]
-mod tests;
-mod trash;
+mod source;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +13,7 @@ use crate::metadata::Error;
 use crate::origin::ObjectKey;
 use crate::request::AssetId;
 
-pub use store::Page;
+pub use source::{AssetObject, AssetSource};
 
 /// How far an asset is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

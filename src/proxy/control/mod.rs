@@ -24,7 +24,7 @@ use crate::proxy::Edge;
 use crate::proxy::context::Context;
 use crate::proxy::cors::Cors;
 use crate::proxy::respond;
-use crate::request::{MediaRequest, split_target};
+use crate::request::{MediaRequest, Route, Source, split_target};
 
 /// What websites may send. Each path says by 405 what it does not take.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -34,7 +34,7 @@ const SMALL_BYTES: u64 = 64 << 10;
 
 /// Whether a request is none for the delivery of media.
 pub(super) fn is_meant(head: &RequestHeader) -> bool {
-    is_purge(head) || head.uri.path().starts_with("/api/")
+    is_purge(head) || (head.uri.path().starts_with("/api/") && Route::of(head.uri.path()).is_none())
 }
 
 fn is_purge(head: &RequestHeader) -> bool {
@@ -76,7 +76,7 @@ pub(super) async fn serve(edge: &Edge, session: &mut ServerSession, ctx: &mut Co
     send(session, answer).await
 }
 
-/// `PURGE /media/KEY`, as caches before ours have taught it: all that came from the object.
+/// `PURGE /media/KEY`, as caches before ours have taught it: all that came from the object, or the asset.
 async fn purge(edge: &Edge, session: &ServerSession) -> Result<(), Failure> {
     let asking: Option<IpAddr> =
         session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
@@ -85,7 +85,10 @@ async fn purge(edge: &Edge, session: &ServerSession) -> Result<(), Failure> {
     }
     let target = String::from_utf8_lossy(session.req_header().raw_path());
     let request = MediaRequest::parse(&split_target(&target), &edge.rules)?;
-    let scope = PurgeScope::Key(request.key.as_str().to_owned());
+    let scope = match &request.source {
+        Source::Object(key) => PurgeScope::Key(key.as_str().to_owned()),
+        Source::Asset(id) | Source::Conversion(id, _) => PurgeScope::Asset(id.to_string()),
+    };
     edge.purger.purge(&[scope], PurgeMode::Gone).await?;
     Ok(())
 }

@@ -52,11 +52,17 @@ impl Hit {
         }
         let now = SystemTime::now();
         let claim = Claim { target: asked.target, api_key: None };
-        let admitted = admit::verified(edge, &claim, asked.lines(ACCEPT.as_str()), now).ok()?;
+        let request = admit::verified(edge, &claim, now).ok()?;
+        let asset = match request.value().source.asset() {
+            Some(id) => Some(edge.assets.at_hand(id)?),
+            None => None,
+        };
+        let of_asset = asset.as_ref().map_or(0, |asset| asset.version);
+        let admitted = admit::chosen(edge, request, asset, asked.lines(ACCEPT.as_str())).ok()?;
         let entry = find::at_hand(edge, &admitted, now, |name| asked.lines(name.as_str()).collect())?;
         let length = segments(&entry)?.len();
         let age = (entry.freshness.age(now), entry.freshness.ttl(now), admit::unix_seconds(now));
-        let situation = written::Situation { entry: &entry, target: asked.target, age, stays };
+        let situation = written::Situation { entry: &entry, target: asked.target, of_asset, age, stays };
         let head = written::head(&admitted.cache_key, &situation, || {
             write_head(edge, &admitted, &entry, now, stays)
         })?;

@@ -21,6 +21,8 @@ pub(super) struct Situation<'a> {
     pub(super) entry: &'a Arc<Entry>,
     /// The request's target as sent.
     pub(super) target: &'a str,
+    /// The version of the asset, if the request names one.
+    pub(super) of_asset: u64,
     /// Age, life left, and the present, in whole seconds.
     pub(super) age: (u64, i64, u64),
     /// Whether the connection stays.
@@ -31,6 +33,7 @@ struct Written {
     /// Weak, so that it keeps no body in memory; as long as it is here, its address is nobody else's.
     entry: Weak<Entry>,
     target: Box<str>,
+    of_asset: u64,
     age: (u64, i64, u64),
     stays: bool,
     head: Bytes,
@@ -53,6 +56,7 @@ pub(super) fn head(
         *slot = Some(Written {
             entry: Arc::downgrade(situation.entry),
             target: situation.target.into(),
+            of_asset: situation.of_asset,
             age: situation.age,
             stays: situation.stays,
             head: head.clone(),
@@ -64,7 +68,7 @@ pub(super) fn head(
 impl Written {
     fn is_for(&self, situation: &Situation<'_>) -> bool {
         self.entry.as_ptr() == Arc::as_ptr(situation.entry)
-            && (self.age, self.stays) == (situation.age, situation.stays)
+            && (self.age, self.stays, self.of_asset) == (situation.age, situation.stays, situation.of_asset)
             && *self.target == *situation.target
     }
 }
