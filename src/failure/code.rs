@@ -98,6 +98,7 @@ codes! {
     Overloaded "overloaded" 503 Edge "Too much to do right now";
     RenderTimeout "render_timeout" 503 Edge "The picture was not finished in time";
     OriginTimeout "origin_timeout" 504 Origin "The origin took too long";
+    StorageFull "storage_full" 507 Origin "The bucket has no room left";
 }
 
 impl Code {

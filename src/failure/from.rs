@@ -1,5 +1,7 @@
 //! The table from every module's error to its public failure. No `_` arm: a new error must be placed.
 
+use std::io::ErrorKind;
+
 use crate::cache;
 use crate::failure::{Code, Failure};
 use crate::headers::accept::NotAcceptable;
@@ -18,6 +20,9 @@ const DEADLINE_RETRY_SECONDS: u32 = 10;
 
 /// How long to stay away when the catalogue is locked or its disk is full.
 const CATALOG_RETRY_SECONDS: u32 = 5;
+
+/// How long to stay away when the bucket is full.
+const STORAGE_RETRY_SECONDS: u32 = 60;
 
 impl From<request::Error> for Failure {
     fn from(error: request::Error) -> Self {
@@ -112,7 +117,14 @@ impl From<origin::Error> for Failure {
             E::Refused(_) => Code::OriginRefused,
             E::RangeOutside { length } => return Self::range_outside(*length),
             E::TimedOut(_) => Code::OriginTimeout,
-            E::Changed | E::Unreachable(_) | E::BadAnswer(_) | E::Io(_) => Code::OriginFailed,
+            E::TooLarge { limit } => {
+                return Self::new(Code::BodyTooLarge, format!("a file may have at most {limit} bytes"));
+            }
+            E::Interrupted => return Self::new(Code::BadRequest, "the body did not arrive"),
+            E::Io(io) if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                return Self::hidden(Code::StorageFull, error).retry_after(STORAGE_RETRY_SECONDS);
+            }
+            E::Changed | E::Unreachable(_) | E::BadAnswer(_) | E::Io(_) | E::Exists => Code::OriginFailed,
         };
         Self::hidden(code, error)
     }

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Name of an object in the bucket, as plain text (not percent-encoded).
 ///
 /// Segments are separated by `/`; none is empty, `.` or `..`; no control character, no backslash,
 /// at most [`ObjectKey::MAX_BYTES`]. So a key can be joined to a directory or a URL without leaving
 /// it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ObjectKey(String);
 
 /// The text is no key: it could leave the bucket, or no bucket could hold it.
@@ -42,6 +45,20 @@ impl ObjectKey {
         let name = self.0.rsplit('/').next()?;
         let (stem, extension) = name.rsplit_once('.')?;
         (!stem.is_empty()).then(|| extension.to_ascii_lowercase())
+    }
+}
+
+impl TryFrom<String> for ObjectKey {
+    type Error = InvalidKey;
+
+    fn try_from(text: String) -> Result<Self, InvalidKey> {
+        Self::new(text)
+    }
+}
+
+impl From<ObjectKey> for String {
+    fn from(key: ObjectKey) -> Self {
+        key.0
     }
 }
 

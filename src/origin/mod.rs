@@ -1,9 +1,11 @@
-//! Where originals live: one trait, three implementations (a directory, S3, HTTP).
+//! Where originals live: one trait to read, three implementations (a directory, S3, HTTP), and one to
+//! write, which the directory and S3 have.
 //!
 //! An origin hands out bytes as a stream and never holds a whole object. Validators (`ETag`,
 //! `Last-Modified`) are passed on as the origin gave them.
 
 mod ask;
+mod bucket;
 mod config;
 mod counted;
 mod directory;
@@ -27,6 +29,7 @@ use http::{HeaderMap, HeaderName};
 use crate::setting::Problem;
 
 pub use ask::{Ask, ByteRange};
+pub use bucket::{Bucket, Draft, PostPolicy, PostWish, Presentation, open_bucket};
 pub use config::{Address, Config, DirectoryConfig, HttpConfig, Kind, S3Config};
 pub use counted::counted;
 pub use key::{InvalidKey, ObjectKey};
@@ -157,9 +160,21 @@ pub enum Error {
     /// followed, a body cut short.
     #[error("the origin answered badly: {0}")]
     BadAnswer(String),
-    /// Reading the local directory failed.
-    #[error("reading failed: {0}")]
+    /// Reading or writing the local directory failed.
+    #[error("the directory cannot be used: {0}")]
     Io(Arc<std::io::Error>),
+    /// An object lies under the key, and none is ever replaced.
+    #[error("there already is an object of this key")]
+    Exists,
+    /// The bucket cannot hold an object of this size.
+    #[error("the bucket holds objects of at most {limit} bytes")]
+    TooLarge {
+        /// The most bytes.
+        limit: u64,
+    },
+    /// The bytes that were to be stored stopped coming.
+    #[error("the body that was to be stored broke off")]
+    Interrupted,
 }
 
 impl From<std::io::Error> for Error {

@@ -5,7 +5,7 @@
 //! one segment at a time and no link is followed at all.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -13,6 +13,8 @@ use rustix::io::{self, Errno};
 
 /// `NONBLOCK`: opening a pipe without a writer would wait for one for ever.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+/// One that can be synced.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The kernel gives up when a directory moves while it climbs through it; that is rare and passes.
@@ -59,6 +61,53 @@ fn open_by_steps(root: OwnedFd, key: &str) -> io::Result<File> {
     }
     fs::openat(&directory, name, READ | OFlags::NOFOLLOW, Mode::empty()).map(File::from)
 }
+
+/// A directory in another, made and synced if it is not there. No link is followed: whoever writes
+/// must know where.
+pub(super) fn make(parent: impl AsFd, name: &str) -> io::Result<File> {
+    let parent = parent.as_fd();
+    match fs::openat(parent, name, FOLDER, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        outcome => return outcome.map(File::from),
+    }
+    match fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) => fs::fsync(fs::openat(parent, ".", FOLDER, Mode::empty())?)?,
+        Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    fs::openat(parent, name, FOLDER, Mode::empty()).map(File::from)
+}
+
+/// The directory that holds `key`, made with all above it if need be, and the last segment.
+pub(super) fn make_parents<'a>(root: &OwnedFd, key: &'a str) -> io::Result<(File, &'a str)> {
+    let (mut directory, mut name) = (None::<File>, key);
+    while let Some((segment, rest)) = name.split_once('/') {
+        directory = Some(match &directory {
+            Some(parent) => make(parent, segment)?,
+            None => make(root, segment)?,
+        });
+        name = rest;
+    }
+    match directory {
+        Some(directory) => Ok((directory, name)),
+        None => Ok((fs::openat(root, ".", FOLDER, Mode::empty())?.into(), name)),
+    }
+}
+
+/// The directories on the way to `key` with their names, and the last segment.
+pub(super) fn open_parents<'a>(root: &OwnedFd, key: &'a str) -> io::Result<Parents<'a>> {
+    let (mut found, mut name) = (Vec::<(&str, File)>::new(), key);
+    while let Some((segment, rest)) = name.split_once('/') {
+        let parent = found.last().map_or(root.as_fd(), |(_, parent)| parent.as_fd());
+        let directory = fs::openat(parent, segment, FOLDER, Mode::empty())?;
+        found.push((segment, directory.into()));
+        name = rest;
+    }
+    Ok((found, name))
+}
+
+/// Directories from the root downward, each with its name, and the last segment of a key.
+type Parents<'a> = (Vec<(&'a str, File)>, &'a str);
 
 #[cfg(test)]
 mod tests {

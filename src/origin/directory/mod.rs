@@ -6,6 +6,7 @@
 //! and the inode, so a file that is replaced or rewritten gets another one.
 
 mod beneath;
+mod draft;
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -51,7 +52,7 @@ impl Directory {
     }
 
     async fn find(&self, key: &ObjectKey) -> Result<Found, Error> {
-        if key.as_str().split('/').any(|segment| segment.starts_with('.')) {
+        if is_hidden(key) {
             return Err(Error::NotFound(Box::default()));
         }
         let (root, key) = (self.root.clone(), key.clone());
@@ -109,9 +110,7 @@ impl Disk {
             });
             worker.await.map_err(std::io::Error::other)?
         };
-        tokio::time::timeout(self.timeout, done)
-            .await
-            .map_err(|_| Error::TimedOut("reading the directory"))?
+        tokio::time::timeout(self.timeout, done).await.map_err(|_| Error::TimedOut("using the directory"))?
     }
 }
 
@@ -211,6 +210,11 @@ impl Reading {
     }
 }
 
+/// Whether no key like this is ever delivered.
+fn is_hidden(key: &ObjectKey) -> bool {
+    key.as_str().split('/').any(|segment| segment.starts_with('.'))
+}
+
 /// What is no object (nothing there, a link that leads out, a pipe, a name too long) is not found.
 fn system_error(errno: Errno) -> Error {
     match errno {
@@ -222,7 +226,7 @@ fn system_error(errno: Errno) -> Error {
         | Errno::NAMETOOLONG
         | Errno::NXIO
         | Errno::NODEV => Error::NotFound(Box::default()),
-        Errno::ACCESS | Errno::PERM => Error::Refused("no permission to read the file".to_owned()),
+        Errno::ACCESS | Errno::PERM => Error::Refused("no permission for the file".to_owned()),
         other => std::io::Error::from(other).into(),
     }
 }

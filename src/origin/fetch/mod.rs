@@ -10,6 +10,7 @@ mod answer;
 use std::error::Error as _;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, Response, Url};
 
@@ -18,6 +19,9 @@ use crate::origin::{Answer, Ask, Config, Error, ObjectInfo, OpenError};
 /// Longer bodies of errors are not read; their connection is given up instead.
 const ERROR_BODY: usize = 16 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A body that leaves us slower than this is given up.
+const LEAST_BYTES_A_SECOND: u64 = 64 * 1024;
 
 /// The client of one origin.
 pub(super) struct Fetcher {
@@ -60,21 +64,44 @@ impl Fetcher {
         url: &Url,
         headers: &HeaderMap,
     ) -> Result<Response, Error> {
+        self.send_body(method, url, headers, Bytes::new()).await
+    }
+
+    /// Sends a request and returns the head of the answer, whatever its status. It must be one that does
+    /// no harm when it is sent twice.
+    pub(super) async fn send_body(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Error> {
         let mut pause = FIRST_PAUSE;
         for _ in 0..self.retries {
-            let outcome = self.send_once(method, url, headers).await;
+            let outcome = self.send_once(method, url, headers, body.clone()).await;
             if !is_worth_a_retry(&outcome) {
                 return outcome;
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        self.send_once(method, url, headers).await
+        self.send_once(method, url, headers, body).await
     }
 
-    async fn send_once(&self, method: &Method, url: &Url, headers: &HeaderMap) -> Result<Response, Error> {
-        let request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
-        match tokio::time::timeout(self.first_byte_timeout, request.send()).await {
+    async fn send_once(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Error> {
+        let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
+        let timeout = self.first_byte_timeout + Duration::from_secs(body.len() as u64 / LEAST_BYTES_A_SECOND);
+        if matches!(*method, Method::PUT | Method::POST) {
+            // Of an empty body the client would not tell the length, and S3 wants it told.
+            request = request.header(header::CONTENT_LENGTH, body.len()).body(body);
+        }
+        match tokio::time::timeout(timeout, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_timeout() => Err(Error::TimedOut("connecting")),
             Ok(Err(error)) => Err(Error::Unreachable(describe(error))),

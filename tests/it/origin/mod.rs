@@ -1,5 +1,6 @@
-//! The contract of `Origin`, on all three implementations, and the faults that each may meet.
+//! The contracts of `Origin` and `Bucket`, on all their implementations, and the faults that each may meet.
 
+mod bucket;
 mod contract;
 mod directory;
 mod faults;

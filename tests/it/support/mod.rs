@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod decoded;
 pub(crate) mod edge;
+pub(crate) mod form;
 pub(crate) mod http_origin;
 pub(crate) mod picture;
 pub(crate) mod postgres;

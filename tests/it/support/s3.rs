@@ -11,11 +11,14 @@ use kinora::origin::{Address, S3Config};
 use kinora::setting::Secret;
 use s3s::auth::SimpleAuth;
 use s3s::dto::{
-    ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
-    ListObjectsV2Input, ListObjectsV2Output, Range, Timestamp, TimestampFormat,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    DeleteObjectInput, DeleteObjectOutput, ETag, ETagCondition, GetObjectInput, GetObjectOutput,
+    HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, PutObjectInput,
+    PutObjectOutput, Range, Timestamp, TimestampFormat, UploadPartInput, UploadPartOutput,
 };
 use s3s::service::S3ServiceBuilder;
-use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
 
@@ -78,6 +81,30 @@ impl S3Server {
         self.targets.lock().expect("no panic").clone()
     }
 
+    /// The keys of all objects, and what is left of uploads in parts.
+    pub(crate) fn stored(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.root.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let name = path.strip_prefix(self.root.path()).expect("below").display().to_string();
+                match name.strip_prefix("originals/") {
+                    Some(key) => found.push(key.to_owned()),
+                    // The rest is what the server knows of the objects.
+                    None if name.starts_with(".upload") => found.push(name),
+                    None => {}
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.root.path().join(BUCKET).join(key)
     }
@@ -113,7 +140,7 @@ impl S3 for Store {
         };
         let unchanged = if_modified_since.is_some_and(unchanged);
         if if_none_match.map_or(unchanged, has) {
-            let mut error = s3s::S3Error::new(S3ErrorCode::NotModified);
+            let mut error = S3Error::new(S3ErrorCode::NotModified);
             error.set_headers(not_modified_headers(&found));
             return Err(error);
         }
@@ -136,6 +163,55 @@ impl S3 for Store {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         self.0.list_objects_v2(request).await
+    }
+
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        self.0.put_object(request).await
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        self.0.delete_object(request).await
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        self.0.create_multipart_upload(request).await
+    }
+
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        self.0.upload_part(request).await
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let answer = self.0.complete_multipart_upload(request).await;
+        answer.map_err(no_such_upload)
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let answer = self.0.abort_multipart_upload(request).await;
+        answer.map_err(no_such_upload)
+    }
+}
+
+/// The store says of an upload that it does not know that it belongs to somebody else.
+fn no_such_upload(error: S3Error) -> S3Error {
+    match error.code() {
+        S3ErrorCode::AccessDenied => S3ErrorCode::NoSuchUpload.into(),
+        _ => error,
     }
 }
 

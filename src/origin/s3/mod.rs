@@ -4,6 +4,9 @@
 //! A missing object is [`Error::Refused`] where the key may not list the bucket, since S3 says 403
 //! then and nothing tells it from a real refusal.
 
+mod draft;
+mod policy;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
