@@ -5,8 +5,10 @@ mod body;
 mod config;
 mod control;
 mod hooks;
+mod links;
 mod moment;
 mod page;
+mod peer;
 mod public;
 mod purge;
 

@@ -23,6 +23,7 @@ mod protocols;
 mod purge;
 mod purge_api;
 mod ranges;
+mod scenarios;
 mod shutdown;
 mod signing;
 mod stale;

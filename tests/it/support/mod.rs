@@ -2,6 +2,7 @@
 //! thread and runtime of its own, and ends when it is dropped.
 
 pub(crate) mod client;
+pub(crate) mod clients;
 pub(crate) mod decoded;
 pub(crate) mod edge;
 pub(crate) mod form;

@@ -19,7 +19,12 @@ pub(crate) const PICTURE: &[u8] =
 
 /// What a command prints; it has to succeed.
 pub(crate) fn run(data: &Path, arguments: &[&str]) -> String {
-    let output = command(data, &[]).args(arguments).output().expect("the program runs");
+    run_with(data, &[], arguments)
+}
+
+/// The same with these settings.
+pub(crate) fn run_with(data: &Path, settings: &[(&str, &str)], arguments: &[&str]) -> String {
+    let output = command(data, settings).args(arguments).output().expect("the program runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?} failed: {error}");
     String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
@@ -27,7 +32,16 @@ pub(crate) fn run(data: &Path, arguments: &[&str]) -> String {
 
 /// Makes a key with these arguments and returns its id and secret.
 pub(crate) fn create_key(data: &Path, arguments: &[&str]) -> (String, String) {
-    let text = run(data, &[&["key", "create", "--json"], arguments].concat());
+    create_key_with(data, &[], arguments)
+}
+
+/// The same with these settings.
+pub(crate) fn create_key_with(
+    data: &Path,
+    settings: &[(&str, &str)],
+    arguments: &[&str],
+) -> (String, String) {
+    let text = run_with(data, settings, &[&["key", "create", "--json"], arguments].concat());
     let key: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let field = |name: &str| key[name].as_str().expect("text").to_owned();
     (field("id"), field("secret"))
