@@ -1,4 +1,4 @@
-//! The control plane over a socket: uploads beside `dd` and a tus server of npm, reads of assets.
+//! The control plane over a socket: uploads beside `dd` and a tus server of npm, reads, searches, webhooks.
 //!
 //! Client, servers and disk share the machine, so only the ratios mean anything elsewhere.
 
@@ -11,19 +11,27 @@
 #[path = "../serving/mod.rs"]
 mod serving;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::iter;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kinora::config::Config;
+use kinora::metadata::{Asset, Catalog, EventKind};
+use kinora::request::AssetId;
 use serving::{Client, Edge, Head};
 
 const ROUNDS: usize = 3;
 const FILE_BYTES: usize = 1 << 30;
 const PATCH_BYTES: usize = 8 << 20;
+const ASSETS: usize = 100_000;
+const SEARCHES: usize = 400;
+const EVENTS: usize = 10_000;
 const READERS: usize = 8;
 const READ_FOR: Duration = Duration::from_secs(2);
 
@@ -37,6 +45,8 @@ fn main() {
     println!("{:<44}{:>14}{:>10}", "case", "", "ratio");
     uploads(&api, dir.path());
     reads(&api);
+    searches(&api, dir.path());
+    deliveries(&api, dir.path());
 }
 
 /// The server and a key to it.
@@ -158,6 +168,139 @@ fn reads(api: &Api<'_>) {
     });
     let rate = count.load(Ordering::Relaxed) as f64 / READ_FOR.as_secs_f64();
     println!("{:<44}{rate:>12.0}/s", "reads of an asset's data");
+}
+
+/// How long a search by words takes that has many to look through.
+fn searches(api: &Api<'_>, dir: &Path) {
+    fill(dir, ASSETS);
+    let mut client = Client::connect(&api.edge.address);
+    let mut times: Vec<Duration> = (0..SEARCHES)
+        .map(|number| {
+            let (one, other) = (word(number), word(number * 7 + 3));
+            let keyword = if number % 3 == 0 { one.to_owned() } else { format!("{one} {other}") };
+            let body = serde_json::json!({ "keyword": keyword, "limit_per_page": 50 }).to_string();
+            let length = body.len();
+            let headers = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+            let head = api.head("POST /api/v1/search", &headers);
+            let began = Instant::now();
+            good(client.exchange([head.as_bytes(), body.as_bytes()]));
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    for (name, part) in [("p50", 50), ("p95", 95)] {
+        let time = times[times.len() * part / 100].as_secs_f64() * 1000.0;
+        println!("{:<44}{time:>11.1} ms", format!("search over {ASSETS} assets, {name}"));
+    }
+}
+
+/// How long it takes until a fast receiver has had this many webhooks.
+fn deliveries(api: &Api<'_>, dir: &Path) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let count = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&count);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, seen) = (stream.expect("a connection"), Arc::clone(&seen));
+            thread::spawn(move || receive(stream, &seen));
+        }
+    });
+    let body = serde_json::json!({ "url": format!("http://{address}/") }).to_string();
+    let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let head = api.head("POST /api/v1/hooks", &headers);
+    good(Client::connect(&api.edge.address).exchange([head.as_bytes(), body.as_bytes()]));
+    let began = Instant::now();
+    fill(dir, EVENTS);
+    while count.load(Ordering::Relaxed) < EVENTS as u64 {
+        assert!(began.elapsed() < Duration::from_secs(300), "{count:?} have come");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("{:<44}{took:>12.2} s", format!("{EVENTS} webhooks, from the first change on"));
+}
+
+/// Answers every message on a connection with 204.
+fn receive(stream: TcpStream, count: &AtomicU64) {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    let mut length = 0;
+    while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a length");
+        }
+        if line == "\r\n" {
+            std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).expect("a body");
+            count.fetch_add(1, Ordering::Relaxed);
+            reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("sent");
+        }
+        line.clear();
+    }
+}
+
+/// Records so many assets with the events of their upload, beside the running server.
+fn fill(dir: &Path, count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let config = Config::load(None).expect("the embedded settings");
+    runtime.block_on(async {
+        let catalog = Catalog::open(&config.catalog, &dir.join("data")).await.expect("a catalogue");
+        let numbers: Vec<usize> = (0..count).collect();
+        for numbers in numbers.chunks(1000) {
+            let assets: Vec<Asset> = numbers.iter().map(|number| asset(*number)).collect();
+            catalog.insert_assets(&assets, EventKind::FileSaved, 1_700_000_000).await.expect("recorded");
+        }
+        catalog.close().await;
+    });
+}
+
+fn asset(number: usize) -> Asset {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("random bytes");
+    let name = format!("{}-{}-{number}.jpg", word(number), word(number / 97));
+    let mut asset = Asset::new(AssetId::new(random), name, 1_700_000_000);
+    let words: Vec<&str> = (0..12).map(|place| word(number * 31 + place * place * 17)).collect();
+    asset.data.insert("title".to_owned(), words.join(" ").into());
+    asset
+}
+
+/// Common ones and rare ones.
+fn word(number: usize) -> &'static str {
+    const WORDS: [&str; 32] = [
+        "river",
+        "lake",
+        "sunset",
+        "harbour",
+        "bridge",
+        "garden",
+        "window",
+        "market",
+        "winter",
+        "summer",
+        "portrait",
+        "street",
+        "forest",
+        "mountain",
+        "valley",
+        "station",
+        "castle",
+        "meadow",
+        "island",
+        "desert",
+        "festival",
+        "concert",
+        "kitchen",
+        "workshop",
+        "library",
+        "museum",
+        "bicycle",
+        "lantern",
+        "umbrella",
+        "orchard",
+        "telescope",
+        "waterfall",
+    ];
+    let spread = number.wrapping_mul(2_654_435_761) >> 7;
+    WORDS[(spread % 32).min(spread / 32 % 32)]
 }
 
 fn good((head, body): (Head, String)) -> Head {

@@ -108,6 +108,7 @@ impl Edge {
         command.env("KINORA__DATA__DIR", dir.join("data"));
         command.envs([("KINORA__SERVER__LISTEN", "127.0.0.1:0"), ("KINORA__ADMIN__LISTEN", "127.0.0.1:0")]);
         command.envs([("KINORA__LOG__LEVEL", "warn"), ("KINORA__SERVER__KEEPALIVE_REQUESTS", "0")]);
+        command.env("KINORA__WEBHOOKS__ALLOW_CIDRS", "127.0.0.0/8");
         command
     }
 
