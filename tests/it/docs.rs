@@ -11,6 +11,7 @@ use kinora::request::options_table;
 use kinora::telemetry::metrics_table;
 
 use crate::support::edge::{Edge, eventually};
+use crate::support::picture;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -74,6 +75,22 @@ async fn the_tour_of_the_readme_works_as_pasted() {
         let bytes = fs::read(place.path().join(file)).expect(file);
         assert!(bytes.starts_with(first) && bytes.len() > 1000, "{file} is what its name says");
     }
+}
+
+/// The workflow of the README, in one shell as its reader has it.
+#[tokio::test]
+async fn the_workflow_of_the_readme_works_as_pasted() {
+    let edge = Edge::start(&[]);
+    let place = tempfile::tempdir().expect("a directory");
+    let commands = commands(&edge, "## Uploads, data, events and links");
+    assert!(commands.len() >= 12, "the workflow has {} commands", commands.len());
+    let output = run(&edge, place.path(), &format!("set -eux\n{}", commands.join("\n")));
+    let said = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said:?}");
+    let small = fs::read(place.path().join("small.jpg")).expect("a picture");
+    assert_eq!(picture::read(&small).width, 300);
+    let found = said.0.contains(r#""total_pages":1"#) && said.0.contains("A lake in the morning");
+    assert!(found && said.0.contains("signature="), "{said:?}");
 }
 
 /// Whether a picture comes from the cache and counts as fresh.
