@@ -1,6 +1,7 @@
 //! HTTP faces that are not the delivery edge, on axum: the control plane and the admin listener.
 
 mod admin;
+mod assets;
 mod body;
 mod config;
 mod control;

@@ -11,9 +11,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::body::MAX_BODY_BYTES;
-use crate::api::hooks;
-use crate::api::purge;
-use crate::cache::Purger;
+use crate::api::{assets, hooks, links, purge};
+use crate::cache::{Assets, Purger};
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
 use crate::metadata::Catalog;
@@ -29,6 +28,8 @@ pub struct Public {
     pub purger: Purger,
     /// Facts.
     pub catalog: Catalog,
+    /// `metadata.max_data_bytes`.
+    pub max_data_bytes: usize,
     /// What URLs webhooks may have.
     pub webhooks: webhook::Caller,
 }
@@ -36,6 +37,7 @@ pub struct Public {
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
 pub fn public_routes(public: Public) -> Router {
     Router::new()
+        .merge(assets::routes())
         .merge(hooks::routes())
         .merge(purge::routes())
         .fallback(no_route)

@@ -46,6 +46,8 @@ pub struct Config {
     pub origin: origin::Config,
     /// Where keys and facts are kept.
     pub catalog: metadata::Config,
+    /// How much may be said about an asset.
+    pub metadata: metadata::Limits,
     /// What is kept of answers.
     pub cache: cache::Config,
     /// How much work is admitted.
@@ -130,6 +132,7 @@ impl Config {
             self.data.check(),
             self.origin.check(),
             self.catalog.check(),
+            self.metadata.check(),
             self.cache.check(),
             self.render.check(),
             self.image.check(),

@@ -75,6 +75,8 @@ impl From<&metadata::Error> for Failure {
             E::AssetDeleted(_) => Self::new(Code::Deleted, error.to_string()),
             E::InvalidSchema(_) => Self::new(Code::InvalidSchema, error.to_string()),
             E::InvalidData(_) => Self::new(Code::InvalidData, error.to_string()),
+            E::NotReady(_) => Self::new(Code::DataNotReady, error.to_string()),
+            E::ReadOnly(_) => Self::new(Code::AssetReadOnly, error.to_string()),
             E::NotDeleted(_) => Self::new(Code::NotDeleted, error.to_string()),
             E::Conflict { .. } => Self::new(Code::VersionConflict, error.to_string()),
             E::DuplicateId(_) | E::DuplicateSecret | E::InvalidKey { .. } | E::InvalidPurge { .. } => {

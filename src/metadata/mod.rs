@@ -10,6 +10,7 @@ mod db;
 mod event;
 mod key;
 mod keys;
+mod limits;
 #[cfg(test)]
 mod on_both;
 mod outbox;
@@ -18,12 +19,13 @@ mod purges;
 mod schema;
 mod search;
 
-pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion};
+pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion, DataUpdate, Page};
 pub use catalog::Catalog;
 pub use config::Config;
 pub use db::Change;
 pub use event::EventKind;
 pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
+pub use limits::Limits;
 pub use purge::{MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
 pub use schema::{AssetSchema, JsonSchema};
 pub use search::{Criteria, Found, Pattern, Search, Sort, SortBy, Span};
@@ -78,6 +80,12 @@ pub enum Error {
     /// The asset is in the trash.
     #[error("the asset {0} is deleted")]
     AssetDeleted(AssetId),
+    /// The bytes of the asset are still being stored.
+    #[error("the asset {0} is not ready")]
+    NotReady(AssetId),
+    /// The asset is archived.
+    #[error("the asset {0} is archived")]
+    ReadOnly(AssetId),
     /// The asset is not in the trash.
     #[error("the asset {0} is not deleted")]
     NotDeleted(AssetId),

@@ -206,6 +206,7 @@ impl Parts {
             keys: Arc::clone(&self.known.ring),
             catalog: self.purger.catalog.clone(),
             purger: self.purger.clone(),
+            max_data_bytes: usize::try_from(config.metadata.max_data_bytes.as_u64()).unwrap_or(usize::MAX),
             webhooks: self.webhooks.clone(),
         }
     }

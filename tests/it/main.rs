@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
 
+mod assets;
 mod bad_input;
 mod cache_stat;
 mod catalogs;

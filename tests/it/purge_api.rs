@@ -56,11 +56,8 @@ impl Api {
         let public = Public {
             keys: Arc::new(ArcSwap::from_pointee(ring)),
             // As in the server: not the one that was opened at the start, and connected when needed.
-            purger: Purger {
-                catalog: Catalog::reopen(&config, data.path()).expect("an address"),
-                generations: Arc::clone(&generations),
-            },
-            catalog: Catalog::reopen(&config, data.path()).expect("an address"),
+            catalog: reopened.clone(),
+            max_data_bytes: 16 << 10,
             webhooks: kinora::webhook::Caller::new(&settings.webhooks).expect("a client"),
         };
         let control = Control::new(public.clone());

@@ -1,5 +1,6 @@
 //! An asset: a file that was handed over, what is known of it, and what was made of it.
 
+mod data;
 mod json;
 mod source;
 
@@ -13,6 +14,7 @@ use crate::metadata::Error;
 use crate::origin::ObjectKey;
 use crate::request::AssetId;
 
+pub use data::DataUpdate;
 pub use source::{AssetObject, AssetSource};
 
 /// How far an asset is.

@@ -109,7 +109,7 @@ impl Catalog {
 
 impl Asset {
     /// The original and every conversion, by their names.
-    fn contents(&self) -> Vec<String> {
+    pub fn contents(&self) -> Vec<String> {
         let conversions = self.conversions.iter().map(|conversion| conversion.name.clone());
         ["original".to_owned()].into_iter().chain(conversions).collect()
     }

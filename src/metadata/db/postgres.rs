@@ -18,13 +18,15 @@ const CONNECTIONS: u32 = 10;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn pool(options: &PgConnectOptions) -> PgPool {
+    // What it remarks on is what we mean, such as a table that is there already.
+    let options = options.clone().application_name("kinora").options([("client_min_messages", "warning")]);
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // Each is tested before it is used. What looks after old ones would need a runtime now, and there is none.
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(options.clone().application_name("kinora"))
+        .connect_lazy_with(options)
 }
 
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), Error> {
