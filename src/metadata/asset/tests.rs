@@ -244,7 +244,7 @@ async fn deleting_is_undone_and_purging_is_not(place: Place) {
 
 async fn conversions_can_go_alone(place: Place) {
     let two = Asset { conversions: vec![conversion("a"), conversion("b")], ..asset(1) };
-    let catalog = with(&place, &[two.clone()]).await;
+    let catalog = with(&place, std::slice::from_ref(&two)).await;
     let nothing = catalog.remove_conversions(&id(1), &["c".to_owned()], None, 9).await.expect("fine");
     assert_eq!((nothing, read(&catalog, 1).await), (Vec::new(), two));
     let names = ["b".to_owned(), "c".to_owned()];

@@ -37,7 +37,7 @@ impl Query {
         let is_sqlite = matches!(db.reader(), Either::Sqlite(_));
         let trashed = if search.trashed { "a.deleted_at IS NOT NULL" } else { "a.deleted_at IS NULL" };
         let mut conditions = Conditions { all: vec![trashed.to_owned()], arguments: Vec::new() };
-        let words = search.keyword.as_deref().map(|keyword| Word::all(keyword));
+        let words = search.keyword.as_deref().map(Word::all);
         let mut from = "assets a";
         if words.as_ref().is_some_and(Vec::is_empty) {
             conditions.all.push(NOTHING.to_owned());
