@@ -1,421 +1,274 @@
-//! The Data API of the running server, with either database: assets are read, changed, searched, deleted.
+//! The delivery of assets: pictures, presets, originals, and who may have them.
 
-use kinora::metadata::{Asset, AssetStatus, Catalog, Config, Conversion, EventKind, KeyKind, NewKey};
+use kinora::metadata::{AssetStatus, Conversion};
 use kinora::origin::ObjectKey;
-use kinora::request::AssetId;
-use kinora::setting::Secret;
-use serde_json::{Value, json};
+use kinora::signature::sign_token;
 
-use crate::support::client::Reply;
-use crate::support::edge::Edge;
-use crate::support::postgres;
-use crate::support::program::PICTURE;
+use crate::support::assets::{Assets, Id, KEY};
+use crate::support::edge::eventually;
+use crate::support::picture::{jpeg, read};
+use crate::support::program::{PICTURE, now, signed, signing_key};
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {$(
-        mod $name {
-            #[tokio::test]
-            async fn on_sqlite() {
-                super::$name(super::Bench::start("sqlite:kinora.sqlite").await).await;
-            }
+#[tokio::test]
+async fn a_picture_of_an_asset_is_one_of_its_object() {
+    let assets = Assets::start(&[]).await;
+    let id = assets.add("cat.jpg", PICTURE, |_| {}).await;
+    let target = id.path("conversions?resize=300,300&format=webp");
+    let reply = assets.get(&target).await;
+    let probe = read(&reply.body);
+    assert_eq!((reply.status, probe.width, reply.header("content-type").as_str()), (200, 300, "image/webp"));
+    assert_eq!(reply.header("cache-tag"), id.0.to_string());
+    assert!(reply.header("cache-status").contains("fwd=miss"), "{reply:?}");
+    let older = assets.get(&format!("/api/v1/conversion/{}?format=webp&resize=300,300", id.0)).await;
+    assert!(older.header("cache-status").contains("; hit"), "{older:?}");
+    assert_eq!((&older.body, older.header("etag")), (&reply.body, reply.header("etag")));
+    let part = assets.edge.send("GET", &target, &[("Range", "bytes=0-9")]).await;
+    assert_eq!((part.status, part.body.as_slice()), (206, &reply.body[..10]));
+    let same = assets.edge.send("GET", &target, &[("If-None-Match", &reply.header("etag"))]).await;
+    assert_eq!(same.status, 304);
+    assert_eq!(assets.edge.renders().await, 1);
 
-            #[tokio::test]
-            async fn on_postgres() {
-                super::$name(super::Bench::start(&super::postgres::database().await).await).await;
-            }
-        }
-    )*};
-}
-
-on_both!(
-    data_is_read_and_updated,
-    two_writers_do_not_overwrite_each_other,
-    data_is_held_to_its_schema,
-    assets_are_listed_and_found_page_by_page,
-    an_asset_goes_into_the_trash_comes_back_and_goes_for_good,
-    conversions_go_alone,
-    only_keys_with_the_right_scope_are_let_in,
-);
-
-struct Bench {
-    edge: Edge,
-    catalog: Catalog,
-    key: String,
-}
-
-impl Bench {
-    async fn start(url: &str) -> Self {
-        let data = tempfile::tempdir().expect("a directory");
-        let config = Config { url: Secret::new(url) };
-        let catalog = Catalog::open(&config, data.path()).await.expect("open");
-        let key = catalog.create_key(&NewKey::of(KeyKind::Api), 1).await.expect("made");
-        let edge = Edge::start_in(data, &[("catalog.url", url)]);
-        Self { edge, catalog, key: key.secret.expose().to_owned() }
-    }
-
-    /// Puts assets there, as uploads do.
-    async fn put(&self, assets: &[Asset]) {
-        self.catalog.insert_assets(assets, EventKind::FileSaved, 5).await.expect("inserted");
-    }
-
-    async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        let mut connection = self.edge.connect().await;
-        let length = body.len().to_string();
-        let ours = [("X-FileSpin-Api-Key", self.key.as_str()), ("Content-Length", &length)];
-        connection.ask(method, &format!("/api/v1{target}"), &[&ours, headers].concat()).await;
-        connection.write(body.as_bytes()).await;
-        connection.reply(method).await
-    }
-
-    /// What is answered, which has to be a success.
-    async fn ask(&self, method: &str, target: &str, body: Value) -> Value {
-        let reply = self.send(method, target, &[], &text(&body)).await;
-        assert!((200..300).contains(&reply.status), "{method} {target} {body}: {reply:?}");
-        json_of(&reply)
-    }
-
-    /// Status and code of what has to be refused.
-    async fn refused(&self, method: &str, target: &str, body: Value) -> (u16, String) {
-        let reply = self.send(method, target, &[], &text(&body)).await;
-        assert!(reply.status >= 400, "{method} {target} {body}: {reply:?}");
-        assert_eq!(reply.header("content-type"), "application/problem+json", "{method} {target} {body}");
-        (reply.status, reply.code())
-    }
-}
-
-fn text(body: &Value) -> String {
-    if body.is_null() { String::new() } else { body.to_string() }
-}
-
-fn json_of(reply: &Reply) -> Value {
-    serde_json::from_slice(&reply.body).expect("JSON")
-}
-
-fn id(number: u8) -> AssetId {
-    AssetId::new([number; 16])
-}
-
-fn path(number: u8, rest: &str) -> String {
-    format!("/assets/{}{rest}", id(number))
-}
-
-fn refusal(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
-}
-
-fn asset(number: u8, name: &str) -> Asset {
-    Asset {
-        status: AssetStatus::Ok,
-        size: u64::from(number) * 1000,
-        content_type: "image/jpeg".to_owned(),
-        storage_type: "directory".to_owned(),
-        bucket: "bucket".to_owned(),
-        key: Some(ObjectKey::new(format!("kinora/{}/1/{name}", id(number))).expect("a key")),
-        public: true,
-        ..Asset::new(id(number), name, 1_700_000_000 + u64::from(number))
-    }
-}
-
-async fn data_is_read_and_updated(bench: Bench) {
-    bench.put(&[asset(1, "cat.jpg"), Asset { status: AssetStatus::NotReady, ..asset(2, "later.jpg") }]).await;
-    let reply = bench.send("GET", &path(1, "/data"), &[], "").await;
-    assert_eq!((reply.status, reply.header("etag").as_str()), (200, "\"1\""), "{reply:?}");
-    assert_eq!(reply.header("cache-control"), "private, no-cache");
-    let json = json_of(&reply);
-    assert_eq!((&json["id"], &json["name"]), (&json!(id(1).to_string()), &json!("cat.jpg")));
-    assert_eq!(reply.body, bench.catalog.asset(&id(1)).await.expect("read").expect("there").body());
-    for (tag, status) in [("\"1\"", 304), ("\"2\", \"1\"", 304), ("*", 304), ("\"2\"", 200)] {
-        let reply = bench.send("GET", &path(1, "/data"), &[("If-None-Match", tag)], "").await;
-        assert_eq!((reply.status, reply.header("etag").as_str()), (status, "\"1\""), "{tag}");
-        assert_eq!(reply.body.is_empty(), status == 304, "{tag}");
-    }
-
-    let update = path(1, "/data/update");
-    let updated = bench.ask("POST", &update, json!({ "data": { "title": "Cat", "tags": ["a"] } })).await;
-    assert_eq!(updated["data"], json!({ "title": "Cat", "tags": ["a"] }));
-    let updated = bench.ask("POST", &update, json!({ "data": { "title": "Dog" }, "mode": "APPEND" })).await;
-    assert_eq!(updated["data"], json!({ "title": "Dog", "tags": ["a"] }));
-    let reply =
-        bench.send("POST", &format!("{update}?async=1"), &[], r#"{"data":{"n":1},"mode":"REPLACE"}"#).await;
-    assert_eq!((reply.status, reply.header("etag").as_str()), (202, "\"4\""), "{reply:?}");
-    assert_eq!(bench.ask("GET", &path(1, "/data"), Value::Null).await["data"], json!({ "n": 1 }));
-    let events =
-        bench.catalog.events(Some(EventKind::FileDataUpdated), None, u64::MAX, 10).await.expect("read");
-    assert_eq!(events.len(), 3, "each is told");
-
-    let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
-    for (number, query, body, expected) in [
-        (2, "", json!({ "data": {} }), (400, "data_not_ready")),
-        (3, "", json!({ "data": {} }), (404, "not_found")),
-        (1, "?async=2", json!({ "data": {} }), (400, "bad_request")),
-        (1, "?sync=1", json!({ "data": {} }), (400, "bad_request")),
-        (1, "", Value::Null, (400, "bad_request")),
-        (1, "", json!({}), (400, "bad_request")),
-        (1, "", json!({ "data": [] }), (400, "bad_request")),
-        (1, "", json!({ "data": {}, "mode": "append" }), (400, "bad_request")),
-        (1, "", json!({ "data": {}, "dat": {} }), (400, "bad_request")),
-        (1, "", json!({ "data": { "_filespin_x": 1 } }), (400, "invalid_data")),
-        (1, "", json!({ "data": { "_kinora": 1 } }), (400, "invalid_data")),
-        (1, "", json!({ "data": { "a": "x".repeat(17_000) } }), (400, "invalid_data")),
-        (
-            1,
-            "",
-            json!({ "data": { "a": serde_json::from_str::<Value>(&deep).expect("JSON") } }),
-            (400, "invalid_data"),
-        ),
-        (1, "", json!({ "data": {}, "data_schema_id": 77 }), (400, "invalid_data")),
-    ] {
-        let target = path(number, &format!("/data/update{query}"));
-        assert_eq!(
-            bench.refused("POST", &target, body.clone()).await,
-            refusal(expected.0, expected.1),
-            "{body}"
-        );
-    }
-    let nested = format!("{{\"data\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(bench.send("POST", &update, &[], &nested).await.code(), "bad_request");
-    for target in ["/assets/0123/data", "/assets/%00/data", &path(9, "/data")] {
-        assert_eq!(bench.refused("GET", target, Value::Null).await, refusal(404, "not_found"), "{target}");
-    }
-    let reply = bench.send("PUT", &path(1, "/data"), &[], "").await;
-    assert_eq!((reply.status, reply.header("allow").as_str()), (405, "GET, HEAD"));
-}
-
-async fn two_writers_do_not_overwrite_each_other(bench: Bench) {
-    bench.put(&[asset(1, "cat.jpg")]).await;
-    let update = path(1, "/data/update");
-    let write = async |tag: &str, body: &str| bench.send("POST", &update, &[("If-Match", tag)], body).await;
-    assert_eq!(write("\"1\"", r#"{"data":{"by":"first"}}"#).await.header("etag"), "\"2\"");
-    let late = write("\"1\"", r#"{"data":{"by":"second"}}"#).await;
-    assert_eq!((late.status, late.code().as_str()), (412, "version_conflict"), "{late:?}");
-    assert_eq!(bench.ask("GET", &path(1, "/data"), Value::Null).await["data"], json!({ "by": "first" }));
-    // At the same time, none is lost.
-    let writes = (0..20).map(|number| {
-        let body = format!(r#"{{"data":{{"n{number}":1}}}}"#);
-        let (bench, update) = (&bench, &update);
-        async move { bench.send("POST", update, &[], &body).await.status }
-    });
-    let statuses = futures::future::join_all(writes).await;
-    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    let json = bench.ask("GET", &path(1, "/data"), Value::Null).await;
-    assert_eq!(json["data"].as_object().map(serde_json::Map::len), Some(21));
-}
-
-async fn data_is_held_to_its_schema(bench: Bench) {
-    bench.put(&[asset(1, "cat.jpg"), asset(2, "dog.jpg")]).await;
-    let schema = json!({
-        "type": "object", "required": ["color"],
-        "properties": { "color": { "type": "string", "filespin_properties": { "searchable": true } } },
-    });
-    let made = bench.ask("POST", "/assetschemas", json!({ "name": { "en": "Pet" }, "schema": schema })).await;
-    let number = made["id"].as_i64().expect("a number");
-    let own = format!("/assetschemas/{number}");
-    assert_eq!(bench.ask("GET", &own, Value::Null).await, made);
-    assert_eq!((&made["status"], &made["schema"]), (&json!("ACTIVE"), &schema));
-    let listed = bench.ask("GET", "/assetschemas?limit=10", Value::Null).await;
-    assert_eq!(listed, json!({ "schemas": [made], "cursor": null }));
-
-    let update = path(1, "/data/update");
-    let with = |data: Value| json!({ "data": data, "data_schema_id": number });
+    let whole = assets.edge.send("GET", &id.path("conversions"), &[("Accept", "image/avif,*/*")]).await;
     assert_eq!(
-        bench.refused("POST", &update, with(json!({ "color": 1 }))).await,
-        refusal(400, "invalid_data")
+        (whole.header("content-type").as_str(), whole.header("vary").as_str()),
+        ("image/avif", "Accept")
     );
-    let fine = bench.ask("POST", &update, with(json!({ "color": "Red" }))).await;
-    assert_eq!(fine["data_schema_id"], json!(number));
-    // The schema stays, and what is written later is held to it.
-    let later = json!({ "data": { "color": null } });
-    assert_eq!(bench.refused("POST", &update, later).await, refusal(400, "invalid_data"));
-    bench.ask("POST", &format!("{}?async=1", path(2, "/data/update")), with(json!({ "color": 1 }))).await;
-    let criteria = json!({ "schema_criteria": { "data_schema_id": number, "fields": { "color": "red" } } });
-    let found = bench.ask("POST", "/search", criteria).await;
-    assert_eq!(found["result"], json!([id(1).to_string()]), "what does not fit is kept and not found by it");
+    let download = assets.get(&id.path("conversions?format=png&resize=20,&delivery=download")).await;
+    assert_eq!(download.header("content-disposition"), "attachment; filename=\"cat.jpg\"");
 
-    let inactive = bench.ask("PATCH", &own, json!({ "status": "INACTIVE" })).await;
-    assert_eq!((&inactive["status"], &inactive["schema"]), (&json!("INACTIVE"), &schema));
-    bench.ask("POST", &update, json!({ "data": { "color": "blue" } })).await;
-    bench.put(&[asset(3, "new.jpg")]).await;
-    let begun = bench.refused("POST", &path(3, "/data/update"), with(json!({ "color": "red" }))).await;
-    assert_eq!(begun, refusal(400, "invalid_data"));
-    for (body, code) in [
-        (json!({ "name": {}, "schema": {} }), "bad_request"),
-        (json!({ "name": { "en": "" }, "schema": {} }), "bad_request"),
-        (json!({ "name": { "en": "A" }, "schema": [] }), "invalid_schema"),
-        (json!({ "name": { "en": "A" }, "schema": { "$ref": "http://127.0.0.1/x" } }), "invalid_schema"),
-        (json!({ "name": { "en": "A" }, "schema": { "type": "colour" } }), "invalid_schema"),
+    for method in ["POST", "PUT", "DELETE"] {
+        let reply = assets.edge.send(method, &target, &[(KEY, &assets.api_key)]).await;
+        assert_eq!((reply.status, reply.header("allow").as_str()), (405, "GET, HEAD, OPTIONS"), "{method}");
+    }
+    let preflight = assets.edge.send("OPTIONS", &target, &[("Origin", "https://a.test")]).await;
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin").as_str()), (204, "*"));
+    let hidden = assets.get(&format!("/media/kinora/{}/1/cat.jpg", id.0)).await;
+    assert_eq!((hidden.status, hidden.code().as_str()), (404, "not_found"), "it has no URL of its own");
+}
+
+#[tokio::test]
+async fn presets_are_options_under_a_name() {
+    let presets = [
+        ("image.presets.small", "resize=120,120&format=png"),
+        ("image.presets.fixed", "resize=50,50&format=png&locked=1"),
+    ];
+    let assets = Assets::start(&presets).await;
+    let id = assets.add("cat.jpg", PICTURE, |_| {}).await;
+    let width = async |path: &str| {
+        let reply = assets.get(&id.path(path)).await;
+        if reply.status == 200 { Ok(read(&reply.body).width) } else { Err((reply.status, reply.code())) }
+    };
+    let refused = |status, code: &str| Err((status, code.to_owned()));
+    assert_eq!(width("conversions/small").await, Ok(120));
+    assert_eq!(width("conversions/small?resize=60,60").await, Ok(60), "the URL leads");
+    assert_eq!(width("conversions/fixed").await, Ok(50));
+    assert_eq!(width("conversions/fixed?delivery=download").await, Ok(50));
+    assert_eq!(width("conversions/fixed?resize=60,60").await, refused(400, "option_not_permitted"));
+    assert_eq!(width("conversions/small?crop=60,60").await, refused(400, "conflicting_options"));
+    assert_eq!(width("conversions/large").await, refused(404, "not_found"));
+
+    let assets = Assets::start(&[presets[0], ("delivery.presets_only", "true")]).await;
+    let id = assets.add("cat.jpg", PICTURE, |_| {}).await;
+    assets.edge.put("a.jpg", PICTURE);
+    for (target, status) in [
+        (id.path("conversions/small"), 200),
+        (id.path("conversions/small?quality=80"), 400),
+        (id.path("conversions?quality=80"), 400),
+        ("/media/a.jpg?quality=80".to_owned(), 400),
+        ("/media/a.jpg".to_owned(), 200),
     ] {
-        assert_eq!(bench.refused("POST", "/assetschemas", body.clone()).await, refusal(400, code), "{body}");
-    }
-    assert_eq!(bench.refused("GET", "/assetschemas/99", Value::Null).await, refusal(404, "not_found"));
-}
-
-async fn assets_are_listed_and_found_page_by_page(bench: Bench) {
-    let assets: Vec<_> = (1..=5).map(|number| asset(number, &format!("Zürich {number}.jpg"))).collect();
-    bench.put(&assets).await;
-    let ids =
-        |numbers: &[u8]| json!(numbers.iter().map(|number| id(*number).to_string()).collect::<Vec<_>>());
-    let (mut seen, mut target) = (Vec::new(), "/assets?limit=2".to_owned());
-    loop {
-        let page = bench.ask("GET", &target, Value::Null).await;
-        seen.extend(page["assets"].as_array().expect("a list").iter().map(|asset| asset["id"].clone()));
-        let Some(cursor) = page["cursor"].as_u64() else { break };
-        target = format!("/assets?limit=2&cursor={cursor}");
-    }
-    assert_eq!(json!(seen), ids(&[5, 4, 3, 2, 1]));
-
-    let wish = json!({ "keyword": "zurich", "file_size_range": { "start": 2000 }, "limit_per_page": 2 });
-    let first = bench.ask("POST", "/search", wish).await;
-    assert_eq!((&first["result"], &first["total_pages"]), (&ids(&[5, 4]), &json!(2)));
-    let result = first["search_result_id"].as_str().expect("an id");
-    bench.put(&[asset(9, "Zürich 9.jpg")]).await;
-    let page = async |page: &str| bench.ask("GET", &format!("/search/{result}/{page}"), Value::Null).await;
-    assert_eq!(page("2").await["result"], ids(&[3, 2]), "as it was when it was asked for");
-    assert_eq!(page("1").await, first);
-    assert_eq!(page("3").await["result"], json!([]));
-    for target in ["/search/unknown/1", &format!("/search/{result}/0"), &format!("/search/{result}/x")] {
-        assert_eq!(bench.refused("GET", target, Value::Null).await, refusal(404, "not_found"), "{target}");
-    }
-    for body in [Value::Null, json!([]), json!({ "keywords": "a" }), json!({ "limit_per_page": 0 })] {
-        assert_eq!(
-            bench.refused("POST", "/search", body.clone()).await,
-            refusal(400, "bad_request"),
-            "{body}"
-        );
-    }
-    for target in ["/assets?limit=0", "/assets?limit=201", "/assets?page=2", "/assets?cursor=x"] {
-        assert_eq!(bench.refused("GET", target, Value::Null).await, refusal(400, "bad_request"), "{target}");
+        assert_eq!(assets.get(&target).await.status, status, "{target}");
     }
 }
 
-async fn an_asset_goes_into_the_trash_comes_back_and_goes_for_good(bench: Bench) {
-    let asset = asset(1, "cat.jpg");
-    let object = asset.key.clone().expect("a key").as_str().to_owned();
-    bench.edge.put(&object, PICTURE);
-    bench.put(&[asset]).await;
-    let picture = async || bench.edge.get(&format!("/api/v1{}", path(1, "/conversions?resize=50,50"))).await;
-    assert_eq!(picture().await.status, 200);
-    let deleted = bench.ask("DELETE", &path(1, ""), Value::Null).await;
-    let expected = json!({
-        "id": id(1).to_string(), "keys": ["original"], "status": "OK", "message": "deleted", "errors": {},
-    });
-    assert_eq!(deleted, expected);
-    assert_eq!(picture().await.code(), "deleted", "at once");
-    for (method, target, body) in [
-        ("GET", path(1, "/data"), Value::Null),
-        ("POST", path(1, "/data/update"), json!({ "data": {} })),
-        ("DELETE", path(1, ""), Value::Null),
-        ("DELETE", path(1, ""), json!({ "keys": ["a"] })),
-    ] {
-        assert_eq!(bench.refused(method, &target, body).await, refusal(410, "deleted"), "{method} {target}");
+#[tokio::test]
+async fn what_is_private_needs_proof_and_so_does_every_original() {
+    let assets = Assets::start(&[]).await;
+    let open = assets.add("a.jpg", PICTURE, |_| {}).await;
+    let closed = assets.add("b.jpg", PICTURE, |asset| asset.public = false).await;
+    let token = |id: &Id, kinds: &str| {
+        let prefix = format!("api/v1/assets/{}", id.0);
+        let kinds = kinds.parse().expect("kinds");
+        format!("/~{}", sign_token(&prefix, kinds, now() + 100, &signing_key()).expect("signed"))
+    };
+    let (picture, original) = ("conversions?resize=20,&format=png", "original");
+    for (id, path, bare) in
+        [(&open, picture, 200), (&open, original, 401), (&closed, picture, 401), (&closed, original, 401)]
+    {
+        let target = id.path(path);
+        let case = format!("{bare} {path}");
+        for round in 0..2 {
+            let reply = assets.get(&target).await;
+            let code = if bare == 401 { "signature_missing" } else { "" };
+            assert_eq!((reply.status, reply.header("kinora-error").as_str()), (bare, code), "{case} {round}");
+            assert_eq!(assets.get_signed(&target).await.status, 200, "{case} {round}");
+        }
+        let with_key = assets.get_with_key(&target).await;
+        let control = with_key.header("cache-control");
+        assert!(with_key.status == 200 && control.contains("private"), "{case} {with_key:?}");
+        let kinds = if path == original { "o" } else { "i" };
+        let with_token = assets.get(&format!("{}{target}", token(id, kinds))).await;
+        assert_eq!(with_token.status, 200, "{case}");
+        let other = if path == original { "i" } else { "o" };
+        let with_token = assets.get(&format!("{}{target}", token(id, other))).await;
+        assert_eq!((with_token.status, with_token.code().as_str()), (403, "not_permitted"), "{case}");
+        let altered = signed(&target, 100).replace("signature=", "signature=A");
+        assert_eq!(assets.get(&altered).await.code(), "bad_signature", "{case}");
+        assert_eq!(assets.get(&signed(&target, -1)).await.code(), "expired", "{case}");
+        let foreign = assets.edge.send("GET", &target, &[(KEY, "of a stranger")]).await;
+        assert_eq!(foreign.status == 200, bare == 200, "{case} {foreign:?}");
     }
-    assert_eq!(bench.ask("POST", "/search", json!({})).await["result"], json!([]));
-    let trashed = bench.ask("POST", "/search", json!({ "trashed": true })).await;
-    assert_eq!(trashed["result"], json!([id(1).to_string()]));
+    let stolen = assets.get(&format!("{}{}", token(&open, "i"), closed.path(picture))).await;
+    assert_eq!(stolen.code(), "bad_signature", "another asset's");
+    let older = assets.get_signed(&format!("/api/v1/conversion/{}?resize=20,", closed.0)).await;
+    assert_eq!(older.status, 200);
 
-    bench.ask("POST", &path(1, "/undelete"), Value::Null).await;
-    assert_eq!(picture().await.status, 200);
-    assert_eq!(bench.refused("POST", &path(1, "/undelete"), Value::Null).await, refusal(409, "not_deleted"));
+    assets.change(&open, |asset| asset.public = false).await;
+    assets.until(&open.path(picture), 401).await;
+    assets.change(&closed, |asset| asset.public = true).await;
+    assets.until(&closed.path(picture), 200).await;
 
-    bench.ask("POST", &path(1, "/purge"), Value::Null).await;
-    assert_eq!(picture().await.status, 404);
-    assert!(!bench.edge.bucket().join(&object).exists(), "the object too");
-    for target in ["/data", "/undelete", "/purge"] {
-        let method = if target == "/data" { "GET" } else { "POST" };
-        assert_eq!(
-            bench.refused(method, &path(1, target), Value::Null).await,
-            refusal(404, "not_found"),
-            "{target}"
-        );
-    }
-    let events = bench.catalog.events(None, Some(&id(1)), u64::MAX, 10).await.expect("read");
-    let kinds: Vec<_> = events.iter().rev().map(|event| event.kind.as_str()).collect();
-    assert_eq!(kinds, ["file-saved", "file-deleted", "file-undeleted", "file-deleted"]);
+    let all_closed = Assets::start(&[("delivery.public_by_default", "false")]).await;
+    let id = all_closed.add("a.jpg", PICTURE, |_| {}).await;
+    assert_eq!(all_closed.get(&id.path(picture)).await.status, 401);
+    assert_eq!(all_closed.get_signed(&id.path(picture)).await.status, 200);
 }
 
-async fn conversions_go_alone(bench: Bench) {
-    let conversion = |name: &str, key: &str| Conversion {
+#[tokio::test]
+async fn what_is_not_there_says_why_to_those_who_may_know() {
+    let assets = Assets::start(&[]).await;
+    let ready = assets.add("a.jpg", PICTURE, |_| {}).await;
+    let arriving = assets
+        .add("b.jpg", b"", |asset| {
+            asset.status = AssetStatus::NotReady;
+            asset.key = None;
+        })
+        .await;
+    let closed = assets.add("c.jpg", PICTURE, |asset| asset.public = false).await;
+    let code = async |target: &str| {
+        let reply = assets.get(target).await;
+        (reply.status, reply.code())
+    };
+    let is = |status, code: &str| (status, code.to_owned());
+    let nobody = format!("/api/v1/assets/{}/conversions", "0".repeat(32));
+    assert_eq!(code(&nobody).await, is(404, "not_found"));
+    assert_eq!(code("/api/v1/assets/nonsense/conversions").await, is(404, "not_found"));
+    assert_eq!(code(&arriving.path("conversions")).await, is(409, "not_stored"));
+    assert_eq!(assets.get(&ready.path("conversions?format=png&resize=9,")).await.status, 200);
+    for id in [&ready, &closed] {
+        assets.catalog.delete_asset(&id.0, None, now()).await.expect("deleted");
+    }
+    let gone = assets.until(&ready.path("conversions?format=png&resize=9,"), 410).await;
+    assert_eq!(gone.code(), "deleted", "also from the cache");
+    assert_eq!(code(&closed.path("conversions")).await, is(401, "signature_missing"));
+    assert_eq!(assets.get_signed(&closed.path("original")).await.code(), "deleted");
+    assets.catalog.undelete_asset(&ready.0, None, now()).await.expect("restored");
+    assets.until(&ready.path("conversions?format=png&resize=9,"), 200).await;
+    let key = ObjectKey::new(format!("kinora/{}/1/b.jpg", arriving.0)).expect("a key");
+    assets.edge.put(key.as_str(), PICTURE);
+    assets.change(&arriving, |asset| (asset.status, asset.key) = (AssetStatus::Ok, Some(key))).await;
+    assets.until(&arriving.path("conversions"), 200).await;
+}
+
+#[tokio::test]
+async fn replaced_content_and_purges_are_noticed() {
+    let assets = Assets::start(&[]).await;
+    let id = assets.add("a.jpg", &jpeg(64, 64), |_| {}).await;
+    let target = id.path("conversions?format=png");
+    assert_eq!(read(&assets.get(&target).await.body).width, 64);
+    let key = ObjectKey::new(format!("kinora/{}/2/a.jpg", id.0)).expect("a key");
+    assets.edge.put(key.as_str(), &jpeg(32, 32));
+    assets.change(&id, |asset| (asset.key, asset.content) = (Some(key), 2)).await;
+    eventually("the new content", async || (read(&assets.get(&target).await.body).width == 32).then_some(()))
+        .await;
+    let renders = assets.edge.renders().await;
+    assert!(assets.get(&target).await.header("cache-status").contains("hit"));
+    let body = format!(r#"{{"assets":["{}"]}}"#, id.0);
+    let mut connection = assets.edge.connect().await;
+    let length = body.len().to_string();
+    let headers = [(KEY, assets.api_key.as_str()), ("Content-Length", &length)];
+    connection.ask("POST", "/api/v1/purge", &headers).await;
+    connection.write(body.as_bytes()).await;
+    assert_eq!(connection.reply("POST").await.status, 200);
+    assert!(assets.get(&target).await.header("cache-status").contains("fwd=miss"));
+    assert_eq!(assets.edge.renders().await, renders + 1);
+}
+
+#[tokio::test]
+async fn an_original_is_given_as_the_catalogue_describes_it() {
+    let assets = Assets::start(&[]).await;
+    let document = assets
+        .add("Z\u{fc}rich (1).pdf", b"%PDF-1.7 a document", |asset| {
+            asset.content_type = "application/pdf".to_owned();
+        })
+        .await;
+    let target = document.path("original?delivery=download");
+    let reply = assets.get_signed(&target).await;
+    assert_eq!((reply.status, reply.body.as_slice()), (200, b"%PDF-1.7 a document".as_slice()));
+    assert_eq!(reply.header("content-type"), "application/pdf");
+    let name = "attachment; filename=\"Z_rich (1).pdf\"; filename*=UTF-8''Z%C3%BCrich%20%281%29.pdf";
+    assert_eq!(reply.header("content-disposition"), name);
+    let shown = assets.get_signed(&document.path("original")).await;
+    assert_eq!((shown.status, shown.has("content-disposition")), (200, false));
+    let named = assets.get_signed(&document.path("original?delivery=download&filename=x.pdf")).await;
+    assert_eq!(named.header("content-disposition"), "attachment; filename=\"x.pdf\"");
+    let picture = assets.get_signed(&document.path("original?resize=1,1")).await;
+    assert_eq!((picture.status, picture.code().as_str()), (400, "option_not_permitted"));
+    let render = assets.get(&document.path("conversions")).await;
+    assert_eq!((render.status, render.code().as_str()), (415, "unsupported_format"));
+
+    // The name says one thing, the bytes another: the catalogue knows what they are.
+    let page = assets
+        .add("harmless.txt", b"<script>alert(1)</script>", |asset| {
+            asset.content_type = "text/html".to_owned();
+        })
+        .await;
+    for delivery in ["", "?delivery=display", "?delivery=download"] {
+        for range in [None, Some(("Range", "bytes=0-3"))] {
+            let target = signed(&page.path(&format!("original{delivery}")), 100);
+            let reply = assets.edge.send("GET", &target, range.as_slice()).await;
+            assert_eq!(
+                reply.header("content-disposition"),
+                "attachment; filename=\"harmless.txt\"",
+                "{reply:?}"
+            );
+            assert_eq!(reply.header("x-content-type-options"), "nosniff");
+            assert_eq!(reply.header("content-type"), "text/html");
+            assert!(reply.header("content-security-policy").contains("sandbox"), "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_conversion_that_was_added_has_its_own_bytes_and_privacy() {
+    let assets = Assets::start(&[]).await;
+    let conversion = |name: &str, key: String, public| Conversion {
         name: name.to_owned(),
-        storage_type: "directory".to_owned(),
+        storage_type: "LOCAL".to_owned(),
         bucket: "bucket".to_owned(),
-        key: Some(key.to_owned()),
+        key: Some(key),
         width: None,
         height: None,
         duration: None,
-        size: 1,
-        content_type: "image/jpeg".to_owned(),
-        public: true,
+        size: 5,
+        content_type: "text/plain".to_owned(),
+        public,
         watermarked: false,
         status: AssetStatus::Ok,
         error: None,
     };
-    let ours = format!("kinora/{}/own/small.jpg", id(1));
-    bench.edge.put(&ours, PICTURE);
-    bench.edge.put("theirs.jpg", PICTURE);
-    let conversions =
-        vec![conversion("small", &ours), conversion("other", "theirs.jpg"), conversion("last", "x.jpg")];
-    bench.put(&[Asset { conversions, ..asset(1, "cat.jpg") }]).await;
-    let done = bench.ask("DELETE", &path(1, ""), json!({ "keys": ["small", "other", "none"] })).await;
-    assert_eq!((&done["status"], &done["keys"]), (&json!("MAYBE"), &json!(["small", "other"])));
-    assert_eq!(done["errors"], json!({ "none": "there is no such conversion" }));
-    let json = bench.ask("GET", &path(1, "/data"), Value::Null).await;
-    let left: Vec<_> = json["conversions"].as_object().expect("by name").keys().collect();
-    assert_eq!(left, ["last"]);
-    assert!(!bench.edge.bucket().join(&ours).exists());
-    assert!(bench.edge.bucket().join("theirs.jpg").exists(), "what was there before us stays");
-    let nothing = bench.refused("DELETE", &path(1, ""), json!({ "keys": ["small"] })).await;
-    assert_eq!(nothing, refusal(404, "not_found"));
-    bench.ask("DELETE", &path(1, ""), json!({ "keys": ["last", "original"] })).await;
-    assert_eq!(bench.refused("GET", &path(1, "/data"), Value::Null).await, refusal(410, "deleted"));
-}
-
-async fn only_keys_with_the_right_scope_are_let_in(mut bench: Bench) {
-    bench.put(&[asset(1, "cat.jpg")]).await;
-    let all = bench.key.clone();
-    let reading = [
-        ("GET", path(1, "/data")),
-        ("GET", "/assets".to_owned()),
-        ("POST", "/search".to_owned()),
-        ("GET", "/search/x/1".to_owned()),
-        ("GET", "/assetschemas".to_owned()),
-        ("GET", "/assetschemas/1".to_owned()),
-    ];
-    let writing = [
-        ("POST", path(1, "/data/update")),
-        ("POST", "/assetschemas".to_owned()),
-        ("PATCH", "/assetschemas/1".to_owned()),
-        ("DELETE", path(1, "")),
-        ("POST", path(1, "/undelete")),
-        ("POST", path(1, "/purge")),
-    ];
-    for (scope, refused) in [("read", &writing), ("write", &reading)] {
-        let wish = NewKey { scopes: vec![scope.to_owned()], ..NewKey::of(KeyKind::Api) };
-        let issued = bench.catalog.create_key(&wish, 1).await.expect("made");
-        bench.key = issued.secret.expose().to_owned();
-        crate::support::edge::eventually("the key", async || {
-            let reply = bench.send("GET", "/assets", &[], "").await;
-            (reply.status != 401).then_some(())
+    let id = assets
+        .add("a.jpg", PICTURE, |asset| {
+            let key = |name: &str| format!("kinora/{}/1/{name}", asset.id);
+            asset.conversions = vec![
+                conversion("open", key("conversion.txt"), true),
+                conversion("closed", key("conversion.txt"), false),
+            ];
         })
         .await;
-        for (method, target) in refused {
-            assert_eq!(
-                bench.refused(method, target, json!({})).await,
-                refusal(403, "scope_missing"),
-                "{target}"
-            );
-        }
-    }
-    bench.key = "key-of-nobody-known".to_owned();
-    for (method, target) in reading.iter().chain(&writing) {
-        assert_eq!(
-            bench.refused(method, target, json!({})).await,
-            refusal(401, "api_key_needed"),
-            "{target}"
-        );
-    }
-    bench.key = all;
-    assert_eq!(
-        bench.ask("GET", &path(1, "/data"), Value::Null).await["status"],
-        json!("OK"),
-        "nothing was done"
-    );
+    assets.edge.put(&format!("kinora/{}/1/conversion.txt", id.0), b"a text");
+    let open = assets.get(&id.path("conversions/open")).await;
+    assert_eq!((open.status, open.body.as_slice()), (200, b"a text".as_slice()));
+    assert_eq!(assets.get(&id.path("conversions/closed")).await.status, 401);
+    assert_eq!(assets.get_signed(&id.path("conversions/closed")).await.body, b"a text");
 }

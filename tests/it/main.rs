@@ -16,6 +16,7 @@ mod faults;
 mod front;
 mod golden;
 mod keys;
+mod links;
 mod origin;
 mod originals;
 mod overload;

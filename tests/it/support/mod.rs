@@ -1,6 +1,7 @@
 //! Servers and helpers that several subjects share. Every server listens on 127.0.0.1:0, on a
 //! thread and runtime of its own, and ends when it is dropped.
 
+pub(crate) mod assets;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod decoded;
