@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use kinora::signature::sign_token;
 
+use crate::support::assets::Assets;
 use crate::support::client::Connection;
 use crate::support::edge::{Edge, eventually};
 use crate::support::http_origin::HttpOrigin;
@@ -130,6 +131,34 @@ async fn both_ways_give_the_same_bytes() {
     }
     let hits = edge.metric("kinora_requests_total", &[r#"cache="hit""#, r#"status="2xx""#]).await;
     assert!(hits as usize >= short, "they count as hits: {hits}, {short}");
+}
+
+#[tokio::test]
+async fn an_asset_that_is_known_is_answered_by_the_front_too() {
+    let assets = Assets::start(&[TELLING]).await;
+    let id = assets.add("a.jpg", PICTURE, |asset| asset.public = false).await;
+    let page = assets.add("a.html", b"<p>", |asset| asset.content_type = "text/html".to_owned()).await;
+    let picture = id.path("conversions?resize=64,64&format=png");
+    // Once this is noticed, nothing else is: the edge has caught up with the catalogue.
+    assets.get(&picture).await;
+    assets.change(&id, |asset| asset.public = true).await;
+    assets.until(&picture, 200).await;
+    let edge = &assets.edge;
+    for (target, headers) in [
+        (picture.clone(), CHROME),
+        (signed(&picture, 1000), &[]),
+        (signed(&id.path("original?delivery=download"), 1000), &[]),
+        (signed(&page.path("original"), 1000), &[]),
+    ] {
+        warm(edge, &target, headers).await;
+        let own = |edge: &Edge| edge.logged().matches("answered by the front").count();
+        let before = own(edge);
+        let compared = compare(edge, "GET", &target, headers).await;
+        eventually("the log", async || (own(edge) >= before + compared / 3 * 2).then_some(())).await;
+    }
+    for target in [id.path("original"), signed(&picture, 1000).replace("signature=", "signature=A")] {
+        compare(edge, "GET", &target, &[]).await;
+    }
 }
 
 #[tokio::test]
