@@ -81,6 +81,8 @@ codes! {
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
     NotDeleted "not_deleted" 409 Client "It is not deleted";
     AssetReadOnly "asset_read_only" 409 Client "The asset is archived and can only be read";
+    JobEnded "job_ended" 409 Client "The job has ended already";
+    TooManyHooks "too_many_hooks" 409 Client "There are as many webhooks as there may be";
     Deleted "deleted" 410 Client "It is deleted";
     VersionConflict "version_conflict" 412 Client "It was changed by somebody else in the meantime";
     BodyTooLarge "body_too_large" 413 Client "The request's body is too large";

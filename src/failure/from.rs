@@ -82,6 +82,8 @@ impl From<&metadata::Error> for Failure {
             E::DuplicateId(_) | E::DuplicateSecret | E::InvalidKey { .. } | E::InvalidPurge { .. } => {
                 Self::new(Code::BadRequest, error.to_string())
             }
+            E::JobEnded => Self::new(Code::JobEnded, error.to_string()),
+            E::TooManyHooks => Self::new(Code::TooManyHooks, error.to_string()),
             E::File { .. } | E::Database(_) => {
                 Self::hidden(Code::CatalogFailed, error).retry_after(CATALOG_RETRY_SECONDS)
             }

@@ -8,6 +8,8 @@ mod catalog;
 mod config;
 mod db;
 mod event;
+mod hook;
+mod job;
 mod key;
 mod keys;
 mod limits;
@@ -23,7 +25,11 @@ pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion, DataUp
 pub use catalog::Catalog;
 pub use config::Config;
 pub use db::Change;
-pub use event::EventKind;
+pub use delivery::{Delivery, DeliveryState, PastAttempt};
+pub use delivery_queue::{HookEffect, Lease, Leased, Next, Settled};
+pub use event::{Event, EventKind};
+pub use hook::{Disabled, Hook, HookChange, HookSecret, MAX_HOOKS, NewHook};
+pub use job::{Hold, Job, JobEnd, JobState, NewJob, Progress};
 pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
 pub use limits::Limits;
 pub use purge::{MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
@@ -104,9 +110,15 @@ pub enum Error {
     /// The data does not fit its schema.
     #[error("{0}")]
     InvalidData(String),
-    /// There are no results of this search, or no longer.
-    #[error("there are no such search results, or they are older than an hour")]
-    NoSuchResults,
+    /// There is no such thing, or none for which this could be done.
+    #[error("there is no such {0}")]
+    NoSuch(&'static str),
+    /// It is too late for that.
+    #[error("the job has ended")]
+    JobEnded,
+    /// One more would make every look for work slower.
+    #[error("there are {MAX_HOOKS} hooks already")]
+    TooManyHooks,
     /// A row does not hold what the schema promises.
     #[error("the catalogue is damaged: {0}")]
     Damaged(String),
