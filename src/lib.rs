@@ -9,7 +9,7 @@
 //! | settings | [`config`] |
 //! | border | [`proxy`], [`api`] |
 //! | errors as HTTP | [`failure`] |
-//! | work | [`cache`], [`render`] |
+//! | work | [`cache`], [`render`], [`webhook`], [`job`] |
 //! | proof and facts | [`signature`], [`metadata`] |
 //! | requests and bytes | [`request`], [`origin`] |
 //! | ground | [`transform`], [`headers`], [`net`], [`telemetry`], [`setting`] |
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod failure;
 pub mod headers;
+pub mod job;
 pub mod metadata;
 pub mod net;
 pub mod origin;

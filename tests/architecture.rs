@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["proxy", "api"],
     &["failure"],
-    &["cache", "render"],
+    &["cache", "render", "webhook", "job"],
     &["signature", "metadata"],
     &["request", "origin"],
     &["transform", "headers", "net", "telemetry", "setting"],

@@ -6,7 +6,7 @@ mod body;
 mod config;
 mod control;
 mod hooks;
-mod links;
+mod jobs;
 mod moment;
 mod page;
 mod peer;

@@ -11,8 +11,10 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::body::MAX_BODY_BYTES;
-use crate::api::{assets, hooks, links, purge};
-use crate::cache::{Assets, Purger};
+use crate::api::hooks;
+use crate::api::jobs;
+use crate::api::purge;
+use crate::cache::Purger;
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
 use crate::metadata::Catalog;
@@ -39,6 +41,7 @@ pub fn public_routes(public: Public) -> Router {
     Router::new()
         .merge(assets::routes())
         .merge(hooks::routes())
+        .merge(jobs::routes())
         .merge(purge::routes())
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

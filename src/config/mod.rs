@@ -17,6 +17,7 @@ use toml::{Table, Value};
 
 use crate::api;
 use crate::cache;
+use crate::job;
 use crate::metadata;
 use crate::origin;
 use crate::proxy::{DeliveryConfig, PurgeConfig, ServerConfig};
@@ -58,6 +59,10 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// Who may purge without an API key.
     pub purge: PurgeConfig,
+    /// Whom webhooks may reach, and how patiently.
+    pub webhooks: webhook::Config,
+    /// Work that outlives a request.
+    pub jobs: job::Config,
     /// What is logged.
     pub log: telemetry::Config,
     /// Dangerous switches.
@@ -138,6 +143,8 @@ impl Config {
             self.image.check(),
             self.delivery.check(),
             self.purge.check(),
+            self.webhooks.check(),
+            self.jobs.check(),
             self.log.check(),
         ]
         .concat();

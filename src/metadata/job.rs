@@ -37,7 +37,7 @@ pub struct Job {
     pub asset: Option<AssetId>,
     /// Where it stands.
     pub state: JobState,
-    /// Whether somebody has asked for its end, which comes at the next report.
+    /// Whether somebody has asked for its end.
     pub is_cancelled: bool,
     /// How often it was begun since it last succeeded.
     pub attempts: u64,
@@ -168,7 +168,7 @@ impl Catalog {
         Ok(id)
     }
 
-    /// Records a job that comes again and again, unless it is there already.
+    /// Records a job that comes again and again, unless it waits or runs already.
     ///
     /// # Errors
     /// That of the database.
@@ -247,10 +247,9 @@ impl Catalog {
             JobEnd::Failed { error, detail } => (JobState::Failed, None, Some(*error), Some(detail.as_str())),
             JobEnd::Cancelled => (JobState::Cancelled, None, None, None),
         };
-        // A wish for the end that came too late for a report still counts against another try.
-        let update = "UPDATE jobs SET lease_until = NULL, done = $3, total = $4, updated_at = $5,
-                state = CASE WHEN $6 = 'queued' AND is_cancelled THEN 'cancelled' ELSE $6 END,
-                due_at = coalesce($7, due_at), error = $8, detail = $9,
+        // Who has asked for the end does not wait for another try.
+        let update = "UPDATE jobs SET lease_until = NULL, done = $3, total = $4, updated_at = $5, state = $6,
+                due_at = CASE WHEN is_cancelled THEN $5 ELSE coalesce($7, due_at) END, error = $8, detail = $9,
                 attempts = CASE WHEN $8 IS NULL THEN 0 ELSE attempts END
             WHERE id = $1 AND fence = $2 AND state = 'running'";
         let mut tx = self.db.begin().await?;
@@ -270,19 +269,21 @@ impl Catalog {
         tx.commit().await
     }
 
-    /// Asks for the end of a job: at once if it waits, at its next report if it is under way.
+    /// Asks for the end of a job. Whoever does it gives it up at the next report; one that waits is taken
+    /// for that at once.
     ///
     /// # Errors
     /// [`Error::NoSuch`], [`Error::JobEnded`], or that of the database.
     pub async fn cancel_job(&self, id: &str, now: u64) -> Result<Job, Error> {
-        let update = "UPDATE jobs SET is_cancelled = TRUE, updated_at = $2,
-                      state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
+        let mut tx = self.db.begin().await?;
+        let update = "UPDATE jobs SET is_cancelled = TRUE, due_at = $2, updated_at = $2
                       WHERE id = $1 AND state IN ('queued', 'running') RETURNING *";
-        let row: Option<Row> = on!(self.db.writer(), pool => sqlx::query_as(update)
+        let row: Option<Row> = on!(tx.connection(), connection => sqlx::query_as(update)
             .bind(id)
             .bind(now.cast_signed())
-            .fetch_optional(pool)
+            .fetch_optional(connection)
             .await)?;
+        tx.commit().await?;
         match row {
             Some(row) => row.job(),
             None => Err(self.job(id).await.map_or_else(|error| error, |_| Error::JobEnded)),
@@ -347,10 +348,12 @@ impl Catalog {
     }
 }
 
-/// Records a job unless one of this id is there.
+/// Records a job, unless one of this id has not ended yet.
 pub(super) async fn insert(tx: &mut Tx, id: &str, job: &NewJob, now: u64) -> Result<(), Error> {
     let insert = "INSERT INTO jobs (id, kind, input, asset_id, state, due_at, created_at, updated_at)
-                  VALUES ($1, $2, $3, $4, 'queued', $5, $5, $5) ON CONFLICT (id) DO NOTHING";
+                  VALUES ($1, $2, $3, $4, 'queued', $5, $5, $5)
+                  ON CONFLICT (id) DO UPDATE SET state = 'queued', is_cancelled = FALSE, due_at = excluded.due_at
+                  WHERE jobs.state IN ('done', 'failed', 'cancelled')";
     on!(tx.connection(), connection => sqlx::query(insert)
         .bind(id)
         .bind(job.kind)
@@ -363,7 +366,7 @@ pub(super) async fn insert(tx: &mut Tx, id: &str, job: &NewJob, now: u64) -> Res
     Ok(())
 }
 
-/// Leases whose holder has died or hangs. A job that was to end has ended with it.
+/// Leases whose holder has died or hangs.
 async fn give_up_overdue(tx: &mut Tx, now: u64) -> Result<(), Error> {
     let query = tx.dialect(
         "SELECT seq FROM jobs WHERE state = 'running' AND lease_until <= $1",
@@ -374,8 +377,7 @@ async fn give_up_overdue(tx: &mut Tx, now: u64) -> Result<(), Error> {
         .fetch_all(connection)
         .await)?;
     for seq in overdue {
-        let update = "UPDATE jobs SET lease_until = NULL,
-                      state = CASE WHEN is_cancelled THEN 'cancelled' ELSE 'queued' END WHERE seq = $1";
+        let update = "UPDATE jobs SET lease_until = NULL, state = 'queued' WHERE seq = $1";
         on!(tx.connection(), connection => sqlx::query(update).bind(seq).execute(connection).await.map(drop))?;
     }
     Ok(())
@@ -493,29 +495,28 @@ mod tests {
 
     async fn a_job_is_cancelled_whether_it_waits_or_runs(place: Place) {
         let catalog = place.open().await;
-        let [waits, runs, dies] = [10, 5, 6].map(|now| (now, wish("import")));
         let mut ids = Vec::new();
-        for (now, job) in [&waits, &runs, &dies] {
-            ids.push(catalog.create_job(job, *now).await.expect("made"));
+        for now in [5, 100] {
+            ids.push(catalog.create_job(&wish("import"), now).await.expect("made"));
         }
         let running = take(&catalog, 6).await.expect("one");
-        let dying = take(&catalog, 7).await.expect("another");
         for id in &ids {
-            catalog.cancel_job(id, 11).await.expect("cancelled");
+            assert!(catalog.cancel_job(id, 11).await.expect("noted").is_cancelled);
         }
-        assert_eq!(catalog.job(&ids[0]).await.expect("there").state, JobState::Cancelled);
+        let waiting = take(&catalog, 11).await.expect("taken at once, to be given up");
+        assert!(waiting.is_cancelled && waiting.id == ids[1]);
         let report = catalog.report_job(&running, Progress::default(), 12, 99).await;
         assert_eq!(report.expect("told"), Hold::Cancelled);
-        catalog.end_job(&running, Progress::default(), &JobEnd::Cancelled, 13).await.expect("ended");
-        assert_eq!(take(&catalog, 99).await, None);
-        assert_eq!(
-            catalog.job(&dying.id).await.expect("there").state,
-            JobState::Cancelled,
-            "with its holder"
-        );
-        for id in &ids {
-            assert!(matches!(catalog.cancel_job(id, 14).await, Err(Error::JobEnded)));
+        let retry = JobEnd::Retry { due_at: 999, error: "timed_out", detail: String::new() };
+        catalog.end_job(&running, Progress::default(), &retry, 13).await.expect("ended");
+        let running = take(&catalog, 13).await.expect("it does not wait for another try");
+        assert!(running.is_cancelled);
+        for job in [&running, &waiting] {
+            catalog.end_job(job, Progress::default(), &JobEnd::Cancelled, 14).await.expect("ended");
+            assert_eq!(catalog.job(&job.id).await.expect("there").state, JobState::Cancelled);
+            assert!(matches!(catalog.cancel_job(&job.id, 15).await, Err(Error::JobEnded)));
         }
+        assert_eq!(take(&catalog, 999).await, None);
         assert!(matches!(catalog.cancel_job("job_0", 14).await, Err(Error::NoSuch("job"))));
     }
 
@@ -530,6 +531,10 @@ mod tests {
         assert_eq!(take(&catalog, 49).await, None);
         let again = take(&catalog, 50).await.expect("again");
         assert_eq!((again.id.as_str(), again.attempts), ("sweep", 1), "it counts its failures alone");
+        catalog.cancel_job("sweep", 51).await.expect("noted");
+        catalog.end_job(&again, Progress::default(), &JobEnd::Cancelled, 52).await.expect("ended");
+        catalog.create_job_once("sweep", &wish("sweep"), 60).await.expect("at the next start");
+        assert!(take(&catalog, 60).await.is_some_and(|job| !job.is_cancelled));
         assert_eq!(catalog.jobs(None, None, u64::MAX, 9).await.expect("listed").len(), 1);
     }
 

@@ -3,12 +3,12 @@
 //! Everything that lives as long as the process is made here and handed down; nothing below reads the
 //! settings again.
 
+mod background;
 mod caches;
 mod catalog;
 mod drain;
 mod first_start;
 mod listener;
-mod sender;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -29,6 +29,7 @@ use pingora::services::listening;
 use crate::api::{Admin, Control, Public, admin_routes};
 use crate::cache::{Assets, FillBudget, Flights, Policy, Purger, Store};
 use crate::config::Config;
+use crate::job;
 use crate::metadata;
 use crate::metadata::Catalog;
 use crate::origin;
@@ -42,6 +43,7 @@ use crate::webhook::Caller;
 
 pub use first_start::{Error as FirstStartError, SAMPLES, Welcome, first_start};
 
+use background::{Background, Work};
 use listener::{Inherited, Prebound};
 
 /// Origins that give no parts are few, and may learn it.
@@ -169,8 +171,11 @@ impl Parts {
             origin: Arc::clone(&self.origin),
             stuck_after: config.render.deadline * 2,
         };
-        let watch = catalog::Watch::new(config, self.known.clone(), self.assets.clone());
-        server.add_service(background_service("catalog", watch));
+        let busy = Arc::new(AtomicUsize::new(0));
+        for (name, work) in self.background(config)? {
+            server.add_service(background_service(name, Background::new(work, &busy)));
+        }
+        server.add_service(background_service("catalog", catalog::Watch::new(config, self.known.clone())));
 
         let stores = vec![Arc::clone(&self.store), Arc::clone(&self.originals)];
         let front = self.front(config);
@@ -199,6 +204,15 @@ impl Parts {
         let metrics = Arc::clone(&self.metrics);
         let edge = Arc::new(self.edge(config, &limits));
         Front { edge, limits, metrics, connections: Arc::new(AtomicUsize::new(0)) }
+    }
+
+    fn background(&self, config: &Config) -> Result<[(&'static str, Work); 2], Error> {
+        let catalog = || self.purger.catalog.clone();
+        let sweep =
+            job::Sweep { catalog: catalog(), keep_events: config.webhooks.keep, keep_jobs: config.jobs.keep };
+        let runner = job::Runner::new(catalog(), vec![Arc::new(sweep)], config.jobs.concurrency);
+        let sender = webhook::Sender::new(&config.webhooks, catalog())?;
+        Ok([("webhooks", Work::Sending(sender)), ("jobs", Work::Jobs(runner))])
     }
 
     fn public(&self) -> Public {
