@@ -6,11 +6,13 @@
 //! such that a second time does no harm.
 
 mod config;
+mod import;
 mod runner;
 mod sweep;
 mod work;
 
 pub use config::Config;
+pub use import::{BadPlace, Import, ImportConfig, Place};
 pub use runner::Runner;
 pub use sweep::Sweep;
 pub use work::{Fault, Tally, Work};

@@ -77,7 +77,7 @@ impl Runner {
             let now = now();
             let Some(job) = self.catalog.take_job(now, now + LEASE).await? else { return Ok(()) };
             let work = self.works.iter().find(|work| work.kind() == job.kind).cloned();
-            let turn = Turn { catalog: self.catalog.clone(), work, job, tally: Tally::default() };
+            let turn = Turn { catalog: self.catalog.clone(), work, job, tally: Arc::default() };
             flying.spawn(turn.run(stopping.subscribe()));
         }
         Ok(())
@@ -89,7 +89,7 @@ struct Turn {
     catalog: Catalog,
     work: Option<Arc<dyn Work>>,
     job: Job,
-    tally: Tally,
+    tally: Arc<Tally>,
 }
 
 impl Turn {
@@ -205,7 +205,7 @@ mod tests {
             "scripted"
         }
 
-        async fn run(&self, job: &Job, tally: &Tally) -> Result<(), Fault> {
+        async fn run(&self, job: &Job, tally: &Arc<Tally>) -> Result<(), Fault> {
             self.asked.lock().expect("no panic").push(format!("run {}", job.input));
             tally.of(9);
             tally.add(3);

@@ -1,5 +1,6 @@
 //! The sweep of what was kept long enough: events with their deliveries, and jobs that have ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,7 +49,7 @@ impl Work for Sweep {
         Some(EVERY)
     }
 
-    async fn run(&self, job: &Job, tally: &Tally) -> Result<(), Fault> {
+    async fn run(&self, job: &Job, tally: &Arc<Tally>) -> Result<(), Fault> {
         // It has just begun, so this is the time.
         let failed = |error: Error| {
             tracing::warn!(%error, "the sweep failed");

@@ -1,5 +1,6 @@
 //! What a kind of job is to the runner.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub trait Work: Send + Sync + 'static {
     ///
     /// # Errors
     /// What went wrong, and whether it makes sense to try again.
-    async fn run(&self, job: &Job, tally: &Tally) -> Result<(), Fault>;
+    async fn run(&self, job: &Job, tally: &Arc<Tally>) -> Result<(), Fault>;
 
     /// Leaves things as they should be when a job has failed for good or was cancelled.
     ///

@@ -15,6 +15,7 @@ mod docs;
 mod faults;
 mod front;
 mod golden;
+mod jobs;
 mod keys;
 mod links;
 mod origin;

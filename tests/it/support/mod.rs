@@ -13,4 +13,4 @@ pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod receiver;
 pub(crate) mod s3;
-mod server;
+pub(crate) mod server;
