@@ -9,7 +9,7 @@
 //! | settings | [`config`] |
 //! | border | [`proxy`], [`api`] |
 //! | errors as HTTP | [`failure`] |
-//! | work | [`cache`], [`render`], [`webhook`], [`job`] |
+//! | work | [`cache`], [`render`], [`upload`], [`webhook`] |
 //! | proof and facts | [`signature`], [`metadata`] |
 //! | requests and bytes | [`request`], [`origin`] |
 //! | ground | [`transform`], [`headers`], [`net`], [`telemetry`], [`setting`] |
@@ -32,3 +32,5 @@ pub mod setting;
 pub mod signature;
 pub mod telemetry;
 pub mod transform;
+pub mod upload;
+pub mod webhook;

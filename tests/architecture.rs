@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["proxy", "api"],
     &["failure"],
-    &["cache", "render", "webhook", "job"],
+    &["cache", "render", "upload", "webhook"],
     &["signature", "metadata"],
     &["request", "origin"],
     &["transform", "headers", "net", "telemetry", "setting"],

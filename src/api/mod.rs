@@ -12,6 +12,7 @@ mod page;
 mod peer;
 mod public;
 mod purge;
+mod upload;
 
 pub use admin::{Admin, admin_routes};
 pub use config::Config;

@@ -11,15 +11,13 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::body::MAX_BODY_BYTES;
-use crate::api::hooks;
-use crate::api::jobs;
-use crate::api::purge;
+use crate::api::{purge, upload};
 use crate::cache::Purger;
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
 use crate::metadata::Catalog;
 use crate::signature::{KeyRing, Scope};
-use crate::webhook;
+use crate::upload::Uploads;
 
 /// What the control plane works with.
 #[derive(Clone)]
@@ -28,12 +26,8 @@ pub struct Public {
     pub keys: Arc<ArcSwap<KeyRing>>,
     /// Purges what is cached.
     pub purger: Purger,
-    /// Facts.
-    pub catalog: Catalog,
-    /// `metadata.max_data_bytes`.
-    pub max_data_bytes: usize,
-    /// What URLs webhooks may have.
-    pub webhooks: webhook::Caller,
+    /// Takes files.
+    pub uploads: Uploads,
 }
 
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
@@ -43,6 +37,7 @@ pub fn public_routes(public: Public) -> Router {
         .merge(hooks::routes())
         .merge(jobs::routes())
         .merge(purge::routes())
+        .merge(upload::routes())
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(Arc::new(public))

@@ -26,6 +26,8 @@ use crate::render::ImageConfig;
 use crate::request::Rules;
 use crate::setting::Problem;
 use crate::telemetry;
+use crate::upload;
+use crate::webhook;
 
 pub use data::DataConfig;
 pub use problems::{Fault, Problems};
@@ -57,6 +59,8 @@ pub struct Config {
     pub image: ImageConfig,
     /// Who may have what, and how long others may keep it.
     pub delivery: DeliveryConfig,
+    /// What may be uploaded, and where it goes.
+    pub upload: upload::Config,
     /// Who may purge without an API key.
     pub purge: PurgeConfig,
     /// Whom webhooks may reach, and how patiently.
@@ -142,6 +146,7 @@ impl Config {
             self.render.check(),
             self.image.check(),
             self.delivery.check(),
+            self.upload.check(),
             self.purge.check(),
             self.webhooks.check(),
             self.jobs.check(),

@@ -11,6 +11,7 @@ use crate::render;
 use crate::request;
 use crate::signature;
 use crate::transform;
+use crate::upload;
 
 /// How long to stay away when the queue is full: about the time of a few renders.
 const QUEUE_RETRY_SECONDS: u32 = 2;
@@ -79,6 +80,7 @@ impl From<&metadata::Error> for Failure {
             E::ReadOnly(_) => Self::new(Code::AssetReadOnly, error.to_string()),
             E::NotDeleted(_) => Self::new(Code::NotDeleted, error.to_string()),
             E::Conflict { .. } => Self::new(Code::VersionConflict, error.to_string()),
+            E::UploadLost => Self::new(Code::UploadLost, error.to_string()),
             E::DuplicateId(_) | E::DuplicateSecret | E::InvalidKey { .. } | E::InvalidPurge { .. } => {
                 Self::new(Code::BadRequest, error.to_string())
             }
@@ -165,5 +167,26 @@ impl From<render::Error> for Failure {
             }
             E::Lost(_) => Self::hidden(Code::Internal, error),
         }
+    }
+}
+
+impl From<upload::Error> for Failure {
+    fn from(error: upload::Error) -> Self {
+        use upload::Error as E;
+        let code = match error {
+            E::NoBucket => Code::NoBucket,
+            E::BadName(_) => Code::BadFileName,
+            E::Empty => Code::EmptyFile,
+            E::TooLarge { .. } => Code::FileTooLarge,
+            E::OtherLength { .. } => Code::OtherLength,
+            E::TypeNotTaken(_) => Code::TypeNotAllowed,
+            E::TypeMismatch { .. } => Code::TypeMismatch,
+            E::Lost => Code::UploadLost,
+            E::Source(error) | E::Bucket(error) => return error.into(),
+            E::Picture(error) => return error.into(),
+            E::Catalog(error) => return error.into(),
+            E::Damaged(_) => return Self::hidden(Code::Internal, error),
+        };
+        Self::new(code, error.to_string())
     }
 }

@@ -18,8 +18,7 @@ mod on_both;
 mod outbox;
 mod purge;
 mod purges;
-mod schema;
-mod search;
+mod upload;
 
 pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion, DataUpdate, Page};
 pub use catalog::Catalog;
@@ -33,8 +32,7 @@ pub use job::{Hold, Job, JobEnd, JobState, NewJob, Progress};
 pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
 pub use limits::Limits;
 pub use purge::{MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
-pub use schema::{AssetSchema, JsonSchema};
-pub use search::{Criteria, Found, Pattern, Search, Sort, SortBy, Span};
+pub use upload::{Fence, Taken, Upload, UploadKind, UploadState};
 
 use crate::request::AssetId;
 
@@ -119,6 +117,9 @@ pub enum Error {
     /// One more would make every look for work slower.
     #[error("there are {MAX_HOOKS} hooks already")]
     TooManyHooks,
+    /// Somebody else works on the upload now.
+    #[error("the upload is not held any more")]
+    UploadLost,
     /// A row does not hold what the schema promises.
     #[error("the catalogue is damaged: {0}")]
     Damaged(String),

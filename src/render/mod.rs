@@ -14,13 +14,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::origin::{Ask, ObjectInfo, ObjectKey, Origin};
 use crate::request::{Variant, VariantWork};
 use crate::signature::Verified;
 use crate::transform;
-use crate::transform::{Format, Limits, Operations, Output, Probe, Step, Target};
+use crate::transform::{
+    Box2, Fit, Format, Geometry, Limits, Operations, Output, Probe, Size, Step, Target,
+};
 
 pub use config::{Config, ImageConfig};
 pub use error::Error;
@@ -33,6 +36,8 @@ pub struct Renderer {
     limits: Limits,
     max_source_bytes: u64,
     deadline: Duration,
+    /// Turns of [`Renderer::verify`].
+    verifying: Semaphore,
 }
 
 /// A finished variant.
@@ -92,6 +97,7 @@ impl Renderer {
             limits: image.limits(),
             max_source_bytes: image.max_source_bytes.as_u64(),
             deadline: config.deadline,
+            verifying: Semaphore::new(slots.max(1)),
         })
     }
 
@@ -121,6 +127,47 @@ impl Renderer {
     pub async fn still_current(&self, variant: &Verified<Variant>, etag: &str) -> Result<bool, Error> {
         let source = self.origin.head(&variant.value().key).await?;
         Ok(validator::of_source(variant.value(), &source).is_some_and(|current| current == etag))
+    }
+
+    /// Decodes a new object once, so that only whole pictures are taken in, and lets `look` see its bytes.
+    ///
+    /// It waits for its turn behind others of its kind: whoever has sent a whole file is not told that there is too
+    /// much to do. As many as there are threads are worked on at the same time.
+    ///
+    /// # Errors
+    /// [`Error`] by whose fault it is: the origin, the picture, or what it would take.
+    pub async fn verify<T: Send + 'static>(
+        &self,
+        origin: &dyn Origin,
+        key: &ObjectKey,
+        look: impl FnOnce(&Probe, Bytes) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let Ok(_turn) = self.verifying.acquire().await else { return Err(Lost.into()) };
+        let work = self.verified(origin, key, look);
+        timeout(self.deadline, work).await.unwrap_or(Err(Error::DeadlineExceeded))
+    }
+
+    async fn verified<T: Send + 'static>(
+        &self,
+        origin: &dyn Origin,
+        key: &ObjectKey,
+        look: impl FnOnce(&Probe, Bytes) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let mut source = source::open(origin, key, &Ask::default(), self.max_source_bytes).await?;
+        let probe = source.probe().await?;
+        // The smallest result: what counts is that every byte has been read on the way to it.
+        let size = Size { width: 1, height: 1 };
+        let geometry = Geometry::Resize { size: Box2::Both(size), fit: Fit::Inside };
+        let operations = Operations { geometry, ..Operations::default() };
+        let plan = transform::plan(&probe, &operations, Target::Format(Format::Jpeg), &self.limits)?;
+        let booking = self.pool.book(plan.memory_bytes() + source.expected_bytes()).await?;
+        let (_, bytes) = source.read_to_end().await?;
+        let bytes = Bytes::from(bytes);
+        let work = move |scratch: &mut transform::Scratch| {
+            let _held = booking;
+            transform::run(&bytes, &plan, scratch, &mut |_| {}).map(|_| look(&probe, bytes))
+        };
+        Ok(self.pool.run(work).await??)
     }
 
     async fn admitted(

@@ -123,7 +123,7 @@ struct Parts {
     fills: FillBudget,
     known: catalog::Known,
     purger: Purger,
-    assets: Assets,
+    uploads: Uploads,
     metrics: Arc<Metrics>,
 }
 

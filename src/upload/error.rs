@@ -1,0 +1,62 @@
+//! Why a file was not taken.
+
+use crate::metadata;
+use crate::origin;
+use crate::render;
+
+/// Why a file was not taken. Nothing of it is left then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The originals live where nothing can be stored.
+    #[error("the originals live on a web server, which takes no files")]
+    NoBucket,
+    /// A name that no file should have.
+    #[error("{0}")]
+    BadName(&'static str),
+    /// No bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// More bytes than `upload.max_bytes`, or than this upload may have.
+    #[error("a file may have at most {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// Other bytes came than were announced.
+    #[error("{announced} bytes were announced, {came} came")]
+    OtherLength {
+        /// What was said.
+        announced: u64,
+        /// What it was.
+        came: u64,
+    },
+    /// `upload.types` does not name it.
+    #[error("files of the type {0} are not taken")]
+    TypeNotTaken(String),
+    /// It is something else than it is said to be.
+    #[error("the file is said to be {claimed}, but its bytes are {found}")]
+    TypeMismatch {
+        /// By its declared type or its name.
+        claimed: String,
+        /// By its bytes.
+        found: String,
+    },
+    /// It took so long that somebody else has taken over.
+    #[error("the upload was taken over by another request")]
+    Lost,
+    /// The bytes stopped coming.
+    #[error(transparent)]
+    Source(origin::Error),
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(origin::Error),
+    /// A picture that cannot be read.
+    #[error(transparent)]
+    Picture(#[from] render::Error),
+    /// The catalogue.
+    #[error(transparent)]
+    Catalog(#[from] metadata::Error),
+    /// What was written down of an upload makes no sense.
+    #[error("an upload cannot be read: {0}")]
+    Damaged(String),
+}
