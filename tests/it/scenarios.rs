@@ -136,7 +136,7 @@ async fn what_is_uploaded_is_an_asset_that_is_delivered(site: &Site) {
     ] {
         assert_eq!(asset[name], expected, "{name}: {asset}");
     }
-    assert_eq!((&asset["metadata"]["width"], &asset["metadata"]["height"]), (&json!(1600), &json!(1067)));
+    assert_eq!((&asset["metadata"]["width"], &asset["metadata"]["height"]), (&json!(2000), &json!(1333)));
     assert_eq!(asset["addons_info"]["ON_DEMAND_IMAGE"]["available"], true);
 
     let target = format!("/api/v1/assets/{}/conversions?resize=300,300&format=jpg", ids[0]);

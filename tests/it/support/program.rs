@@ -13,7 +13,7 @@ use crate::support::edge::{Edge, command, eventually};
 pub(crate) const ACCESS_ID: &str = "TESTACCESSID0001";
 pub(crate) const SECRET: &str = "00112233445566778899aabbccddeeff";
 
-/// The sample, 1600 x 1067.
+/// The sample, 2000 x 1333.
 pub(crate) const PICTURE: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/images/landscape.jpg"));
 
