@@ -107,8 +107,11 @@ async fn what_a_url_leads_to_becomes_an_asset_that_was_there_from_the_beginning(
     assert_eq!((&done["state"], &done["asset"], &done["kind"]), (&json!("done"), &json!(id), &json!("import")));
     assert_eq!((done["done"].as_u64(), done["total"].as_u64()), (Some(size as u64), Some(size as u64)));
     let asset = bench.asset(&id).await;
-    assert_eq!((&asset["status"], &asset["size"], &asset["name"]), (&json!("OK"), &json!(size), &json!("moved")));
-    assert_eq!((&asset["content_type"], &asset["metadata"]["width"]), (&json!("image/jpeg"), &json!(1600)));
+    assert_eq!(
+        (&asset["status"], &asset["size"], &asset["name"]),
+        (&json!("OK"), &json!(size), &json!("moved"))
+    );
+    assert_eq!((&asset["content_type"], &asset["metadata"]["width"]), (&json!("image/jpeg"), &json!(2000)));
     let calls = receiver.until(2).await;
     let mut events: Vec<String> = calls
         .iter()

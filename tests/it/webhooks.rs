@@ -163,7 +163,16 @@ async fn hooks_are_made_changed_and_deleted_and_their_secret_is_shown_once() {
     let brought = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let own = bench.ask("POST", "/hooks", json!({ "url": receiver.url(), "secret": brought })).await;
     assert_eq!(own["secret"], brought);
+    bench.ask("DELETE", &path, Value::Null).await;
+    assert_eq!(bench.refused("GET", &path, "").await, "not_found");
+    assert_eq!(bench.refused("GET", &format!("/deliveries/{waits}"), "").await, "not_found", "gone with it");
+}
 
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused() {
+    let bench = Bench::start(SETTINGS);
+    let (hook, _) = bench.hook("https://example.com/").await;
+    let path = format!("/hooks/{hook}");
     for (body, why) in [
         ("", "no body"),
         ("[]", "no object"),
@@ -211,9 +220,6 @@ async fn hooks_are_made_changed_and_deleted_and_their_secret_is_shown_once() {
     ] {
         assert_eq!(bench.refused("GET", target, "").await, "bad_request", "{why}: {target}");
     }
-    bench.ask("DELETE", &path, Value::Null).await;
-    assert_eq!(bench.refused("GET", &path, "").await, "not_found");
-    assert_eq!(bench.refused("GET", &format!("/deliveries/{waits}"), "").await, "not_found", "gone with it");
 }
 
 #[tokio::test]
@@ -493,6 +499,36 @@ async fn a_hook_is_tried_from_the_command_line() {
     }
     assert_eq!(receiver.calls().len(), 3);
     assert!(!run(bench.edge.data_dir(), &["hook", "test", "--help"]).is_empty());
+}
+
+#[tokio::test]
+async fn two_servers_on_one_postgresql_send_each_message_once() {
+    let receiver = Receiver::start(|number, _| Answer::Status(if number == 0 { 500 } else { 200 }));
+    let url = crate::support::postgres::database().await;
+    let data = [0, 1].map(|_| tempfile::tempdir().expect("a directory"));
+    let settings = [SETTINGS, &[("catalog.url", url.as_str())]].concat();
+    let mut create = command(data[0].path(), &settings);
+    let output = create.args(["key", "create", "api", "--json"]).output().expect("it runs");
+    let key: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let key = text(&key["secret"]);
+    let [one, two] = data.map(|data| Bench { edge: Edge::start_in(data, &settings), key: key.clone() });
+    let (hook, secret) = one.hook(&receiver.url()).await;
+    let mut deliveries = Vec::new();
+    for _ in 0..20 {
+        deliveries.push(one.test(&hook).await);
+        deliveries.push(two.test(&hook).await);
+    }
+    for id in &deliveries {
+        two.until(*id, "done").await;
+    }
+    let calls = receiver.calls();
+    let mut ids: Vec<_> = calls.iter().map(|call| call.id().to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), calls.len()), (40, 41), "one was refused and sent again");
+    for call in &calls {
+        Webhook::new(&secret).expect("a secret").verify(&call.body, &call.headers).expect("a good signature");
+    }
 }
 
 /// The whole way of ten thousand messages to a fast receiver.
