@@ -265,13 +265,13 @@ mod keys {
         assert_eq!((listed[0].scopes.as_slice(), listed[0].created_at), (["*".to_owned()].as_slice(), 1));
         assert_eq!(listed[1].origins, ["https://a.org"]);
         assert_eq!((listed[2].name.as_str(), listed[2].sha1), ("old site", true));
-        let active = catalog.active_keys().await.expect("listed");
+        let active = catalog.active_keys(5).await.expect("listed");
         assert!(
             matches!(&active[0], ActiveKey::Signing { access_id, secret, sha1: true }
             if *access_id == signing.id && *secret == signing.secret),
             "newest first"
         );
-        let ring = catalog.key_ring().await.expect("a ring");
+        let ring = catalog.key_ring(5).await.expect("a ring");
         assert!(ring.has_api_key(api.secret.expose()) && !ring.has_api_key(upload.secret.expose()));
         assert_eq!(ring.signing_key(&signing.id).map(|key| &key.secret), Some(&signing.secret));
     }
@@ -286,7 +286,7 @@ mod keys {
         catalog.revoke_key(&signing.id, 4).await.expect("revoked");
         let again = catalog.revoke_key(&signing.id, 5).await;
         assert!(matches!(again, Err(metadata::Error::NoSuchKey(_))), "{again:?}");
-        assert!(catalog.active_keys().await.expect("listed").is_empty());
+        assert!(catalog.active_keys(5).await.expect("listed").is_empty());
         let listed = catalog.keys().await.expect("listed");
         assert_eq!(listed[1].revoked_at, Some(4));
         catalog.close().await;

@@ -9,7 +9,6 @@ use kinora::setting::Secret;
 use kinora::signature::Claim;
 use kinora::signature::KeyRing;
 use kinora::signature::Policy;
-use kinora::signature::Scope;
 use kinora::signature::SignError;
 use kinora::signature::SigningKey;
 use kinora::signature::sign;
@@ -29,7 +28,7 @@ fn key() -> SigningKey {
 
 fn bench_verify(bencher: Bencher, target: Result<String, SignError>) {
     let rules = Rules::within(2048, 1536);
-    let ring = KeyRing::new([key()], [(KeyRing::hash("api-key"), vec![Scope::Read])]);
+    let ring = KeyRing::new([key()], [], []);
     let policy = Policy { required: true };
     let Ok(target) = target else { return };
     let Ok(request) = MediaRequest::parse(&split_target(&target), &rules) else { return };

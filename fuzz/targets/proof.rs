@@ -17,7 +17,7 @@ fuzz_target!(|target: &str| {
     let rules = Rules::within(2048, 1536);
     let Ok(request) = MediaRequest::parse(&split_target(target), &rules) else { return };
     let key = SigningKey { access_id: "A".into(), secret: Secret::new("never in a corpus"), sha1: true };
-    let ring = KeyRing::new([key], []);
+    let ring = KeyRing::new([key], [], []);
     let claim = Claim { target, api_key: None };
     let policy = Policy { required: true };
     assert!(verify(request.clone(), &claim, &ring, &policy, 0).is_err(), "{target}");

@@ -7,17 +7,19 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::body::MAX_BODY_BYTES;
-use crate::api::{purge, upload};
-use crate::cache::Purger;
+use crate::api::{hooks, keys, links, purge};
+use crate::cache::{Assets, Purger};
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
 use crate::metadata::Catalog;
-use crate::signature::{KeyRing, Scope};
-use crate::upload::Uploads;
+use crate::origin::Bucket;
+use crate::request::Rules;
+use crate::signature::{ApiKey, KeyRing, Scope, UploadKey};
+use crate::webhook;
 
 /// What the control plane works with.
 #[derive(Clone)]
@@ -30,10 +32,19 @@ pub struct Public {
     pub uploads: Uploads,
 }
 
+/// Whoever may upload.
+pub enum Uploader {
+    /// A server of the owner's: nothing bounds it but what bounds all.
+    Api(ApiKey),
+    /// A web page, within the limits of its key.
+    Page(UploadKey),
+}
+
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
 pub fn public_routes(public: Public) -> Router {
     Router::new()
-        .merge(assets::routes())
+        .merge(keys::routes())
+        .merge(links::routes())
         .merge(hooks::routes())
         .merge(jobs::routes())
         .merge(purge::routes())
@@ -80,22 +91,53 @@ pub(super) fn now() -> u64 {
 }
 
 impl Public {
-    /// Lets a request with an API key of this scope pass.
-    pub(super) fn authorize(&self, headers: &HeaderMap, scope: Scope) -> Result<(), Failure> {
+    /// Lets a request with an API key of this scope pass, and says whose it is.
+    pub(super) fn authorize(&self, headers: &HeaderMap, scope: Scope) -> Result<ApiKey, Failure> {
         let ring = self.keys.load();
-        match api_key(headers) {
-            Some(key) if ring.allows(key, scope) => Ok(()),
-            Some(key) if ring.has_api_key(key) => {
-                let detail = format!("the API key lacks the scope `{}`", scope.as_str());
-                Err(Failure::new(Code::ScopeMissing, detail))
-            }
-            Some(_) => Err(Failure::new(Code::ApiKeyNeeded, "there is no such API key")),
-            None => Err(Failure::new(
-                Code::ApiKeyNeeded,
-                "send it as `X-FileSpin-Api-Key: KEY` or `Authorization: Bearer KEY`",
-            )),
+        let sent = api_key(headers).ok_or_else(no_key)?;
+        let key = ring.api_key(sent);
+        let key = key.ok_or_else(|| Failure::new(Code::ApiKeyNeeded, "there is no such API key"))?;
+        if !key.scopes.contains(&scope) {
+            let detail = format!("the API key lacks the scope `{}`", scope.as_str());
+            return Err(Failure::new(Code::ScopeMissing, detail));
         }
+        ring.note_use(&key.id, now());
+        Ok(key.clone())
     }
+
+    /// Lets a request pass that may upload: with an API key that may write, or with an upload key and from a
+    /// website that it is for.
+    ///
+    /// # Errors
+    /// Which of both is missing.
+    pub fn authorize_upload(&self, headers: &HeaderMap) -> Result<Uploader, Failure> {
+        let ring = self.keys.load();
+        let sent = api_key(headers).ok_or_else(no_key)?;
+        if ring.has_api_key(sent) {
+            return self.authorize(headers, Scope::Write).map(Uploader::Api);
+        }
+        let key = ring.upload_key(sent).ok_or_else(|| {
+            Failure::new(Code::UploadKeyInvalid, "there is no such API key and no such upload key")
+        })?;
+        // A header that is no text is no website's.
+        let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+        if !key.admits(origin) {
+            return Err(Failure::new(Code::WebsiteNotAuthorized, "the upload key is not for this website"));
+        }
+        ring.note_use(&key.id, now());
+        Ok(Uploader::Page(key.clone()))
+    }
+
+    /// Makes what has become of keys hold at once in this process; others notice within half a second.
+    pub(super) async fn keys_have_changed(&self, now: u64) -> Result<(), Failure> {
+        let ring = self.catalog.key_ring(now).await?;
+        self.keys.rcu(|before| ring.clone().following(before));
+        Ok(())
+    }
+}
+
+fn no_key() -> Failure {
+    Failure::new(Code::ApiKeyNeeded, "send it as `X-FileSpin-Api-Key: KEY` or `Authorization: Bearer KEY`")
 }
 
 /// The answer of a path to methods that it does not know; these are the ones that it does.

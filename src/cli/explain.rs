@@ -53,7 +53,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Error> {
             Some(id) => catalog.asset_source(&id).await?,
             None => None,
         };
-        Ok((catalog.key_ring().await?, asset))
+        Ok((catalog.key_ring(now()).await?, asset))
     })?;
     let is_closed = asset
         .as_ref()

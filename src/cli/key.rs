@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytesize::ByteSize;
 use clap::{Args, Subcommand, ValueEnum};
 use humantime_serde::re::humantime;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::metadata;
 use crate::metadata::{Catalog, IssuedKey, Key, KeyKind, NewKey};
 use crate::setting::Secret;
+use crate::signature::UploadLimits;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -37,7 +39,7 @@ pub(super) struct Create {
     /// A name for people
     #[arg(long, default_value = "")]
     name: String,
-    /// Rights of an API key: read, write, purge; all if left out
+    /// Rights of an API key: read, write, purge, keys; all if left out
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<String>,
     /// Websites that may use an upload key; none if left out
@@ -46,6 +48,18 @@ pub(super) struct Create {
     /// Let every website use an upload key
     #[arg(long, conflicts_with = "origins")]
     any_origin: bool,
+    /// Largest file that may be uploaded with an upload key, such as 20MiB
+    #[arg(long)]
+    max_size: Option<ByteSize>,
+    /// Files of one upload with an upload key
+    #[arg(long)]
+    max_files: Option<u32>,
+    /// Types that may be uploaded with an upload key, such as image/*
+    #[arg(long, value_delimiter = ',')]
+    types: Vec<String>,
+    /// The key opens nothing any more after this time, such as 90days
+    #[arg(long, value_parser = humantime::parse_duration)]
+    expires: Option<Duration>,
     /// Accept HMAC-SHA1 of a signing key too, for URLs signed as FileSpin does
     #[arg(long)]
     sha1: bool,
@@ -92,7 +106,10 @@ fn create(config: &Config, arguments: Create) -> Result<(), Error> {
 }
 
 fn wish(arguments: Create) -> Result<NewKey, Error> {
-    let Create { kind, name, scopes, origins, any_origin, sha1, id, secret, json: _ } = arguments;
+    let Create { kind, name, scopes, origins, any_origin, sha1, id, secret, .. } = arguments;
+    let (max_size, max_files, types) = (arguments.max_size, arguments.max_files, arguments.types);
+    let limits = UploadLimits { max_bytes: max_size.map(|size| size.as_u64()), max_files, types };
+    let expires_at = arguments.expires.map(|lives| now().saturating_add(lives.as_secs()));
     let kind = match kind {
         Kind::Api => KeyKind::Api,
         Kind::Upload => KeyKind::Upload,
@@ -104,7 +121,7 @@ fn wish(arguments: Create) -> Result<NewKey, Error> {
         _ => secret,
     };
     let pair = id.zip(secret.map(Secret::new));
-    Ok(NewKey { kind, name, scopes, origins, any_origin, sha1, pair })
+    Ok(NewKey { kind, name, scopes, origins, any_origin, limits, sha1, expires_at, pair })
 }
 
 fn issued_json(IssuedKey { kind, id, secret }: &IssuedKey) -> String {
@@ -147,21 +164,34 @@ fn key_json(key: &Key) -> Value {
         "scopes": key.scopes,
         "origins": key.origins,
         "any_origin": key.any_origin,
+        "limits": key.limits,
         "sha1": key.sha1,
         "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,
     })
 }
 
 fn key_line(key: &Key) -> String {
-    let created = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(key.created_at));
-    let state = if key.revoked_at.is_some() { "revoked" } else { "active" };
+    let time = |seconds| humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
+    let created = time(key.created_at);
+    let state = match (key.revoked_at, key.expires_at) {
+        (Some(_), _) => "revoked",
+        (None, Some(ends)) if ends <= now() => "expired",
+        (None, _) => "active",
+    };
     let details = [
         (!key.name.is_empty()).then(|| key.name.clone()),
         (!key.scopes.is_empty()).then(|| format!("scopes {}", key.scopes.join(","))),
         (!key.origins.is_empty()).then(|| format!("origins {}", key.origins.join(","))),
         key.any_origin.then(|| "any origin".to_owned()),
         key.sha1.then(|| "sha1".to_owned()),
+        key.limits.max_bytes.map(|bytes| format!("files up to {}", ByteSize::b(bytes))),
+        key.limits.max_files.map(|count| format!("at most {count} files")),
+        (!key.limits.types.is_empty()).then(|| format!("types {}", key.limits.types.join(","))),
+        key.expires_at.map(|ends| format!("until {}", time(ends))),
+        key.last_used_at.map(|used| format!("used {}", time(used))),
     ];
     let details = details.into_iter().flatten().collect::<Vec<_>>().join("; ");
     let line = format!("{:<8}  {:<16}  {created:<20}  {state:<8}  {details}", key.kind.as_str(), key.id);

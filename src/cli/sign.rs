@@ -42,7 +42,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Error> {
 fn signing_key(config: &Config, wanted: Option<&str>) -> Result<SigningKey, Error> {
     let active = wait_for(async {
         Ok(match existing_catalog(config).await? {
-            Some(catalog) => catalog.active_keys().await?,
+            Some(catalog) => catalog.active_keys(now()).await?,
             None => Vec::new(),
         })
     })?;

@@ -72,10 +72,12 @@ codes! {
     OtherLength "other_length" 400 Client "Other bytes came than were announced";
     SignatureMissing "signature_missing" 401 Client "A signature, a path token or an API key is needed";
     ApiKeyNeeded "api_key_needed" 401 Client "An active API key is needed";
+    UploadKeyInvalid "upload_key_invalid" 401 Client "The upload key is not active";
     BadSignature "bad_signature" 403 Client "The signature is wrong";
     Expired "expired" 403 Client "The link has expired";
     NotPermitted "not_permitted" 403 Client "The path token does not open this";
     ScopeMissing "scope_missing" 403 Client "The API key may not do this";
+    WebsiteNotAuthorized "website_not_authorized" 403 Client "The upload key is not for this website";
     NotFound "not_found" 404 Client "There is nothing here";
     AssetNotReady "asset_not_ready" 409 Client "The asset has no content yet";
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";

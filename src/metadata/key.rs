@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::metadata::Error;
 use crate::setting::Secret;
+use crate::signature::{UploadKey, UploadLimits, check_origins};
 
 /// What a key is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +21,7 @@ pub enum KeyKind {
 }
 
 /// The rights that an API key can have; `*` is all of them.
-pub const SCOPES: [&str; 4] = ["*", "read", "write", "purge"];
+pub const SCOPES: [&str; 5] = ["*", "read", "write", "purge", "keys"];
 
 /// What is wanted of a new key.
 #[derive(Debug, Clone)]
@@ -31,12 +32,16 @@ pub struct NewKey {
     pub name: String,
     /// API keys: rights out of [`SCOPES`]; none given means `*`.
     pub scopes: Vec<String>,
-    /// Upload keys: websites that may use it; none given means no website.
+    /// Upload keys: websites that may use it, as [`UploadKey::origins`] has them; none given means no website.
     pub origins: Vec<String>,
     /// Upload keys: every website may use it.
     pub any_origin: bool,
+    /// Upload keys: what may be uploaded.
+    pub limits: UploadLimits,
     /// Signing keys: signatures by HMAC-SHA1 are accepted too.
     pub sha1: bool,
+    /// Unix seconds: from then on it opens nothing.
+    pub expires_at: Option<u64>,
     /// An existing id and secret to bring along; otherwise both are drawn.
     pub pair: Option<(String, Secret)>,
 }
@@ -67,10 +72,16 @@ pub struct Key {
     pub origins: Vec<String>,
     /// Whether every website may use an upload key.
     pub any_origin: bool,
+    /// What may be uploaded with an upload key.
+    pub limits: UploadLimits,
     /// Whether a signing key accepts HMAC-SHA1.
     pub sha1: bool,
     /// Unix seconds.
     pub created_at: u64,
+    /// Unix seconds; from then on it opens nothing.
+    pub expires_at: Option<u64>,
+    /// Unix seconds, known to a minute or two.
+    pub last_used_at: Option<u64>,
     /// Unix seconds; a revoked key opens nothing.
     pub revoked_at: Option<u64>,
 }
@@ -89,14 +100,10 @@ pub enum ActiveKey {
     },
     /// An upload key.
     Upload {
-        /// Its public id.
-        id: String,
         /// SHA-256 of the text that is sent.
         secret_sha256: [u8; 32],
-        /// Websites that may use it.
-        origins: Vec<String>,
-        /// Whether every website may.
-        any_origin: bool,
+        /// What it allows.
+        key: UploadKey,
     },
     /// A signing key.
     Signing {
@@ -146,7 +153,9 @@ impl NewKey {
             scopes: Vec::new(),
             origins: Vec::new(),
             any_origin: false,
+            limits: UploadLimits::default(),
             sha1: false,
+            expires_at: None,
             pair: None,
         }
     }
@@ -173,9 +182,13 @@ impl NewKey {
         let is_name = self.name.len() <= 200 && !self.name.chars().any(char::is_control);
         rule("the name", is_name, "must be at most 200 bytes without control characters")?;
         let known = self.scopes.iter().all(|scope| SCOPES.contains(&scope.as_str()));
-        rule("a scope", known, "must be one of *, read, write, purge")?;
+        rule("a scope", known, "must be one of *, read, write, purge, keys")?;
         let is = |kind| self.kind == kind;
         rule("scopes", self.scopes.is_empty() || is(KeyKind::Api), "belong to API keys")?;
+        check_origins(&self.origins).map_err(|rule| Error::InvalidKey { what: "the origins", rule })?;
+        self.limits.check().map_err(|rule| Error::InvalidKey { what: "the limits", rule })?;
+        let limited = self.limits != UploadLimits::default();
+        rule("limits", !limited || is(KeyKind::Upload), "belong to upload keys")?;
         let websites = !self.origins.is_empty() || self.any_origin;
         rule("origins", !websites || is(KeyKind::Upload), "belong to upload keys")?;
         rule("sha1", !self.sha1 || is(KeyKind::Signing), "belongs to signing keys")

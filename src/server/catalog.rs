@@ -20,6 +20,9 @@ use crate::signature::KeyRing;
 /// A purge, or a key or an asset changed, by another process counts within this time: one cheap question each.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// When keys were used is written down so often, in seconds.
+const NOTE_USES_EVERY: u64 = 60;
+
 /// What look-ups and proofs ask; each is replaced as a whole when it changes.
 #[derive(Clone)]
 pub(super) struct Known {
@@ -35,7 +38,7 @@ pub(super) fn prepare(config: &Config) -> Result<(Known, Option<Welcome>), Error
     runtime.block_on(async {
         let catalog = Catalog::open(&config.catalog, &config.data.dir).await?;
         let welcome = first_start(config, &catalog, unix_now()).await?;
-        let ring = Arc::new(ArcSwap::from_pointee(catalog.key_ring().await?));
+        let ring = Arc::new(ArcSwap::from_pointee(catalog.key_ring(unix_now()).await?));
         let generations = Arc::new(ArcSwap::from_pointee(Generations::default()));
         follow_purges(&catalog, &generations).await?;
         catalog.close().await;
@@ -62,6 +65,7 @@ impl Watch {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         let mut seen = None;
         let mut since = unix_now();
+        let (mut keys_end, mut uses_noted) = (None, since);
         loop {
             let asked = tokio::select! {
                 _ = ticks.tick() => false,
@@ -69,15 +73,29 @@ impl Watch {
             };
             let looked_at = unix_now();
             let change = Some(catalog.change().await?);
-            if asked || change != seen {
+            if uses_noted + NOTE_USES_EVERY <= looked_at {
+                self.note_uses(&catalog, uses_noted).await?;
+                uses_noted = looked_at;
+            }
+            if asked || change != seen || keys_end.is_some_and(|end| end <= looked_at) {
                 self.assets.follow(since).await?;
                 since = looked_at;
                 follow_purges(&catalog, &self.known.generations).await?;
-                self.known.ring.store(Arc::new(catalog.key_ring().await?));
+                let ring = catalog.key_ring(looked_at).await?;
+                self.known.ring.rcu(|before| ring.clone().following(before));
+                keys_end = catalog.next_expiry(looked_at).await?;
                 seen = change;
                 tracing::debug!("keys read");
             }
         }
+    }
+}
+
+impl Watch {
+    async fn note_uses(&self, catalog: &Catalog, since: u64) -> Result<(), metadata::Error> {
+        let uses: Vec<_> =
+            self.known.ring.load().used_since(since).map(|(id, used)| (id.to_owned(), used)).collect();
+        if uses.is_empty() { Ok(()) } else { catalog.note_uses(&uses).await }
     }
 }
 

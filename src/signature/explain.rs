@@ -140,7 +140,7 @@ mod tests {
     fn explained(target: &str) -> Explanation {
         let rules = Rules::within(2048, 1536);
         let request = MediaRequest::parse(&split_target(target), &rules).expect("a request");
-        let ring = KeyRing::new([key()], []);
+        let ring = KeyRing::new([key()], [], []);
         explain(request, &Claim { target, api_key: None }, &ring, &Policy { required: true }, 100)
     }
 

@@ -10,11 +10,13 @@ mod key_ring;
 mod path_token;
 mod sign;
 mod text;
+mod upload_key;
 mod verify;
 
 pub use error::{Error, Flaw, SignError};
 pub use explain::{Explanation, explain};
-pub use key_ring::{ApiKeyHash, KeyRing, Scope, SigningKey};
+pub use key_ring::{ApiKey, ApiKeyHash, KeyRing, Scope, SigningKey};
 pub use path_token::{Kinds, sign_token};
 pub use sign::sign;
+pub use upload_key::{UploadKey, UploadLimits, check_origins};
 pub use verify::{Claim, Policy, Proof, Verified, verify};

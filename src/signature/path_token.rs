@@ -114,6 +114,7 @@ pub(super) fn verify(
     let expiry = unexpired(seconds(token.expiry).ok_or(Flaw::Expiry)?, now)?;
     let kinds: Kinds = token.kinds.parse().map_err(|_| Flaw::TokenForm)?;
     opens(kinds, request)?;
+    ring.note_use(&key.access_id, now);
     Ok(Held { access_id: key.access_id.clone(), expiry })
 }
 

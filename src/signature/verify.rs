@@ -102,15 +102,18 @@ pub fn verify(
         (None, Some(token)) => (Some(token.expiry), Proof::PathToken { access_id: token.access_id }),
         (None, None) => {
             let required = policy.required || request.needs_proof();
-            (None, without_url_proof(claim, ring, required)?)
+            (None, without_url_proof(claim, ring, required, now)?)
         }
     };
     Ok(Verified { value: request, expires, proof })
 }
 
-fn without_url_proof(claim: &Claim<'_>, ring: &KeyRing, required: bool) -> Result<Proof, Error> {
+fn without_url_proof(claim: &Claim<'_>, ring: &KeyRing, required: bool, now: u64) -> Result<Proof, Error> {
     match claim.api_key {
-        Some(key) if ring.allows(key, Scope::Read) => Ok(Proof::ApiKey),
+        Some(key) if ring.allows(key, Scope::Read) => {
+            ring.api_key(key).inspect(|key| ring.note_use(&key.id, now));
+            Ok(Proof::ApiKey)
+        }
         _ if !required => Ok(Proof::Open),
         Some(_) => Err(Error::UnknownKey),
         None => Err(Error::Missing),
@@ -137,6 +140,7 @@ fn signature(target: &SplitTarget<'_>, ring: &KeyRing, now: u64) -> Result<Optio
     let key = key.ok_or(Error::UnknownKey)?;
     outcome?;
     let expiry = unexpired(expiry, now)?;
+    ring.note_use(&key.access_id, now);
     Ok(Some(Held { access_id: key.access_id.clone(), expiry }))
 }
 
@@ -221,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::request::Rules;
+    use crate::signature::ApiKey;
     use crate::signature::sign;
     use crate::signature::sign_token;
 
@@ -250,7 +255,8 @@ mod tests {
     fn ring(sha1: bool) -> KeyRing {
         let other =
             SigningKey { access_id: "OTHER".into(), secret: Secret::new("another secret"), sha1: false };
-        KeyRing::new([key(sha1), other], [(KeyRing::hash("api-key"), vec![Scope::Read])])
+        let api = ApiKey { id: "API".to_owned(), scopes: vec![Scope::Read] };
+        KeyRing::new([key(sha1), other], [(KeyRing::hash("api-key"), api)], [])
     }
 
     fn verdict(

@@ -17,6 +17,7 @@ mod front;
 mod golden;
 mod jobs;
 mod keys;
+mod keys_api;
 mod links;
 mod origin;
 mod originals;

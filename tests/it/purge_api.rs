@@ -48,7 +48,7 @@ impl Api {
             catalog.create_key(&wish, 1).await.expect("made");
         }
         catalog.revoke_key("key-that-is-revoked", 2).await.expect("revoked");
-        let ring = catalog.key_ring().await.expect("a ring");
+        let ring = catalog.key_ring(now()).await.expect("a ring");
         let generations = Arc::new(ArcSwap::from_pointee(Generations::default()));
         kinora::cache::follow_purges(&catalog, &generations).await.expect("read");
         let birth = generations.load().newest();
