@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod explain;
 mod hook;
+mod import;
 mod key;
 mod purge;
 mod serve;
@@ -23,6 +24,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, Problems};
 use crate::metadata;
 use crate::metadata::Catalog;
+use crate::origin;
 use crate::server;
 use crate::signature::SignError;
 
@@ -54,6 +56,8 @@ enum Command {
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Make assets of existing files: of a directory, or of a bucket
+    Import(import::Arguments),
     /// Drop cached answers by asset, object key, prefix or tag
     Purge(purge::Arguments),
     /// Try a webhook
@@ -76,6 +80,10 @@ enum Error {
     #[error("{0}")]
     Sign(#[from] SignError),
     #[error("{0}")]
+    Origin(#[from] origin::Error),
+    #[error("{0}")]
+    OpenOrigin(#[from] origin::OpenError),
+    #[error("{0}")]
     Server(#[from] server::Error),
     #[error("{0}")]
     Arguments(String),
@@ -90,6 +98,7 @@ pub fn run() -> ExitCode {
         Command::Serve { upgrade } => load(file).and_then(|config| serve::run(&config, upgrade)),
         Command::Sign(arguments) => load(file).and_then(|config| sign::run(&config, &arguments)),
         Command::Explain(arguments) => load(file).and_then(|config| explain::run(&config, &arguments)),
+        Command::Import(arguments) => load(file).and_then(|config| import::run(&config, &arguments)),
         Command::Purge(arguments) => load(file).and_then(|config| purge::run(&config, arguments)),
         Command::Hook(command) => load(file).and_then(|config| hook::run(&config, command)),
         Command::Cache(command) => load(file).and_then(|config| cache::run(&config, command)),

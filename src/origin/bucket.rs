@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::origin::directory::Directory;
@@ -79,6 +80,10 @@ pub trait Bucket: Send + Sync + 'static {
     /// That of the bucket; nothing to remove is none.
     async fn delete(&self, key: &ObjectKey) -> Result<(), Error>;
 
+    /// The keys of all objects that begin with this text, as a stream. A directory's links and hidden files
+    /// are none, nor is what no URL could name.
+    fn keys<'a>(&'a self, prefix: &'a str) -> Keys<'a>;
+
     /// A URL that reads an object without any key for so long; `None` where nobody but us reads.
     fn presigned_get(&self, _: &ObjectKey, _expires_in: Duration, _: &Presentation<'_>) -> Option<String> {
         None
@@ -89,6 +94,9 @@ pub trait Bucket: Send + Sync + 'static {
         None
     }
 }
+
+/// Keys of objects. It ends with the first error.
+pub type Keys<'a> = BoxStream<'a, Result<ObjectKey, Error>>;
 
 /// How an object presents itself to whoever has a URL from [`Bucket::presigned_get`].
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,7 @@
 //! The section `origin` of the configuration.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -66,6 +67,14 @@ pub struct DirectoryConfig {
 impl DirectoryConfig {
     /// The number of threads that there are for blocking work.
     pub const MAX_READS: usize = 512;
+
+    /// Where the directory is.
+    pub fn root(&self, data_dir: &Path) -> PathBuf {
+        match self.path.as_str() {
+            "" => data_dir.join("bucket"),
+            path => PathBuf::from(path),
+        }
+    }
 
     fn check(&self) -> Option<Problem> {
         let remedy = format!("must lie between 1 and {}", Self::MAX_READS);

@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderName};
 use crate::setting::Problem;
 
 pub use ask::{Ask, ByteRange};
-pub use bucket::{Bucket, Draft, PostPolicy, PostWish, Presentation, open_bucket};
+pub use bucket::{Bucket, Draft, Keys, PostPolicy, PostWish, Presentation, open_bucket};
 pub use config::{Address, Config, DirectoryConfig, HttpConfig, Kind, S3Config};
 pub use counted::counted;
 pub use key::{InvalidKey, ObjectKey};

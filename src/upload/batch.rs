@@ -226,7 +226,7 @@ impl Batch {
 
 impl Uploads {
     /// What a finished object tells of itself; a picture has to be whole.
-    async fn look(&self, key: &ObjectKey, is_picture: bool) -> Result<Map<String, Value>, Error> {
+    pub(super) async fn look(&self, key: &ObjectKey, is_picture: bool) -> Result<Map<String, Value>, Error> {
         match is_picture {
             true => Ok(self.renderer.verify(self.origin.as_ref(), key, facts::of_picture).await?),
             false => Ok(Map::new()),
@@ -249,7 +249,7 @@ impl Uploads {
 }
 
 impl StoredFile {
-    fn asset(&self, about: &About, bucket: &dyn Bucket, now: u64) -> Asset {
+    pub(super) fn asset(&self, about: &About, bucket: &dyn Bucket, now: u64) -> Asset {
         let mut asset = Asset::new(self.asset, self.name.clone(), now);
         self.become_content_of(&mut asset, bucket);
         asset.public = true;

@@ -12,6 +12,7 @@ mod facts;
 mod hold;
 mod kind;
 mod name;
+mod register;
 mod source;
 mod sweep;
 mod transfer;

@@ -15,6 +15,7 @@ mod docs;
 mod faults;
 mod front;
 mod golden;
+mod import;
 mod jobs;
 mod keys;
 mod keys_api;

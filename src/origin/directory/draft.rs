@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::origin::bucket::{Place, draw_name};
 use crate::origin::directory::{Directory, Found, beneath, is_hidden, system_error};
-use crate::origin::{Body, Bucket, Draft, Error, ObjectKey};
+use crate::origin::{Body, Bucket, Draft, Error, Keys, ObjectKey};
 
 /// Where drafts are, below the root.
 const FOLDER: &str = ".kinora-drafts";
@@ -86,6 +86,10 @@ impl Bucket for Directory {
         let (root, name) = (self.root.clone(), file_name(draft)?.to_owned());
         let work = move || gone(fs::unlinkat(drafts(&root)?, &name, AtFlags::empty()));
         self.disk.access(work).await
+    }
+
+    fn keys<'a>(&'a self, prefix: &'a str) -> Keys<'a> {
+        self.walk(prefix)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), Error> {

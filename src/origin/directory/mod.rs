@@ -7,10 +7,11 @@
 
 mod beneath;
 mod draft;
+mod list;
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,13 +37,9 @@ pub(super) struct Directory {
 impl Directory {
     /// The configured directory, which must exist, or the default one, which is made.
     pub(super) fn open(config: &Config, data_dir: &Path) -> Result<Self, OpenError> {
-        let configured = &config.directory.path;
-        let root = match configured.as_str() {
-            "" => data_dir.join("bucket"),
-            path => PathBuf::from(path),
-        };
+        let root = config.directory.root(data_dir);
         let unusable = |source| OpenError::Directory { path: root.display().to_string(), source };
-        if configured.is_empty() {
+        if config.directory.path.is_empty() {
             std::fs::create_dir_all(&root).map_err(unusable)?;
         }
         beneath::open_root(&root).map_err(|errno| unusable(errno.into()))?;

@@ -114,6 +114,20 @@ impl Fetcher {
         answer::answer(response, ask, self.read_timeout)
     }
 
+    /// A whole body, of at most so many bytes.
+    pub(super) async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        loop {
+            let piece = tokio::time::timeout(self.read_timeout, response.chunk());
+            match piece.await.map_err(|_| Error::TimedOut("waiting for a body"))? {
+                Ok(Some(piece)) if body.len() + piece.len() <= limit => body.extend_from_slice(&piece),
+                Ok(Some(_)) => return Err(Error::BadAnswer(format!("a body of more than {limit} bytes"))),
+                Ok(None) => return Ok(body),
+                Err(error) => return Err(Error::Unreachable(describe(error))),
+            }
+        }
+    }
+
     /// The body of an error, as far as it is short; reading it keeps the connection.
     pub(super) async fn error_body(&self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();

@@ -25,7 +25,7 @@ use rusty_s3::actions::{
 use crate::origin::bucket::{Parts, Place, Tail, draw_name};
 use crate::origin::s3::{EXPIRY, S3, policy};
 use crate::origin::{
-    Answer, Ask, Body, Bucket, Draft, Error, ObjectKey, Origin, PostPolicy, PostWish, Presentation,
+    Answer, Ask, Body, Bucket, Draft, Error, Keys, ObjectKey, Origin, PostPolicy, PostWish, Presentation,
 };
 
 const MIB: u64 = 1 << 20;
@@ -129,6 +129,10 @@ impl Bucket for S3 {
             gone(self.ask(action, Method::DELETE, &HeaderMap::new(), Bytes::new()).await)?;
         }
         self.drop_tails(parts).await
+    }
+
+    fn keys<'a>(&'a self, prefix: &'a str) -> Keys<'a> {
+        self.list(prefix)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! then and nothing tells it from a real refusal.
 
 mod draft;
+mod list;
 mod policy;
 
 use std::time::Duration;
