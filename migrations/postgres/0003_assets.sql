@@ -68,11 +68,11 @@ CREATE TABLE asset_schemas (
     updated_at BIGINT NOT NULL
 );
 
--- What a search found, so that its pages stay as they are: the `seq` of each asset as 8 bytes, in order.
+-- What a search found, so that its pages stay as they are: the `seq` of each asset, in order, with commas.
 CREATE TABLE search_results (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL UNIQUE,
-    found BYTEA NOT NULL,
+    found TEXT NOT NULL,
     per_page BIGINT NOT NULL CHECK (per_page >= 1),
     created_at BIGINT NOT NULL
 );

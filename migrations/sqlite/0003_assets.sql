@@ -65,11 +65,11 @@ CREATE TABLE asset_schemas (
     updated_at INTEGER NOT NULL
 ) STRICT;
 
--- What a search found, so that its pages stay as they are: the `seq` of each asset as 8 bytes, in order.
+-- What a search found, so that its pages stay as they are: the `seq` of each asset, in order, with commas.
 CREATE TABLE search_results (
     seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
-    found BLOB NOT NULL,
+    found TEXT NOT NULL,
     per_page INTEGER NOT NULL CHECK (per_page >= 1),
     created_at INTEGER NOT NULL
 ) STRICT;

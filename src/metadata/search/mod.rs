@@ -128,7 +128,7 @@ impl Catalog {
     /// That of the database.
     pub async fn search(&self, search: &Search, now: u64) -> Result<Found, Error> {
         let Query { text, arguments } = Query::of(search, &self.db, MAX_FOUND);
-        let found: Vec<i64> = on!(self.db.reader(), pool => {
+        let found: Option<String> = on!(self.db.reader(), pool => {
             let mut query = sqlx::query_scalar(AssertSqlSafe(text));
             for argument in arguments {
                 query = match argument {
@@ -136,9 +136,9 @@ impl Catalog {
                     Argument::Number(number) => query.bind(number),
                 };
             }
-            query.fetch_all(pool).await
+            query.fetch_one(pool).await
         })?;
-        let result_id = draw(HEX, 32)?;
+        let (result_id, found) = (draw(HEX, 32)?, found.unwrap_or_default());
         self.keep(&result_id, &found, search.per_page, now).await?;
         self.page_of(result_id, &found, search.per_page, 1).await
     }
@@ -149,26 +149,23 @@ impl Catalog {
     /// [`Error::NoSuchResults`] or that of the database.
     pub async fn search_page(&self, result_id: &str, page: u64, now: u64) -> Result<Found, Error> {
         let query = "SELECT found, per_page FROM search_results WHERE id = $1 AND created_at > $2";
-        let row: Option<(Vec<u8>, i64)> = on!(self.db.reader(), pool => sqlx::query_as(query)
+        let row: Option<(String, i64)> = on!(self.db.reader(), pool => sqlx::query_as(query)
             .bind(result_id)
             .bind(now.saturating_sub(KEPT_SECONDS).cast_signed())
             .fetch_optional(pool)
             .await)?;
-        let (found, per_page) = row.ok_or(Error::NoSuchResults)?;
-        let (found, _) = found.as_chunks();
-        let found: Vec<i64> = found.iter().map(|seq| i64::from_be_bytes(*seq)).collect();
+        let (found, per_page) = row.ok_or(Error::NoSuch("search result"))?;
         let per_page = u32::try_from(per_page).unwrap_or(1);
         self.page_of(result_id.to_owned(), &found, per_page, page).await
     }
 
-    async fn keep(&self, id: &str, found: &[i64], per_page: u32, now: u64) -> Result<(), Error> {
+    async fn keep(&self, id: &str, found: &str, per_page: u32, now: u64) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
         let insert = "INSERT INTO search_results (id, found, per_page, created_at)
                       VALUES ($1, $2, $3, $4) RETURNING seq";
-        let bytes: Vec<u8> = found.iter().flat_map(|seq| seq.to_be_bytes()).collect();
         let seq: i64 = on!(tx.connection(), connection => sqlx::query_scalar(insert)
             .bind(id)
-            .bind(bytes)
+            .bind(found)
             .bind(i64::from(per_page))
             .bind(now.cast_signed())
             .fetch_one(connection)
@@ -186,10 +183,11 @@ impl Catalog {
     async fn page_of(
         &self,
         result_id: String,
-        found: &[i64],
+        found: &str,
         per_page: u32,
         page: u64,
     ) -> Result<Found, Error> {
+        let found: Vec<i64> = found.split(',').filter_map(|seq| seq.parse().ok()).collect();
         let per_page = per_page.max(1) as usize;
         let total_pages = found.len().div_ceil(per_page) as u64;
         let skip = usize::try_from(page.saturating_sub(1)).unwrap_or(usize::MAX).saturating_mul(per_page);

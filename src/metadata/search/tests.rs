@@ -248,3 +248,61 @@ async fn results_end_after_an_hour(place: Place) {
     let missing = catalog.search_page(&result, 1, 10_001).await;
     assert!(matches!(missing, Err(Error::NoSuchResults)), "not kept either: {missing:?}");
 }
+
+/// Figures for people, by `cargo test --release --lib figures -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "it measures, and takes a minute"]
+async fn figures() {
+    for (database, place) in [("SQLite", Place::sqlite()), ("PostgreSQL", Place::postgres().await)] {
+        let catalog = place.open().await;
+        let kinds = ["image/jpeg", "image/png", "video/mp4", "application/pdf"];
+        for batch in 0..100_u32 {
+            let assets: Vec<_> = (batch * 1000..(batch + 1) * 1000)
+                .map(|number| {
+                    let data =
+                        json!({ "title": format!("sunset {} harbour", number % 977), "note": "ordinary" });
+                    let kind = kinds[if number % 1000 == 0 { 3 } else { number as usize % 3 }];
+                    let asset = asset((number % 250) as u8, &format!("IMG_{number:06}.jpg"), kind, data);
+                    Asset { id: AssetId::new(u128::from(number).to_be_bytes()), ..asset }
+                })
+                .collect();
+            catalog.insert_assets(&assets, EventKind::FileSaved, 5).await.expect("inserted");
+        }
+        let keyword = |text: &str| Search { keyword: Some(text.to_owned()), ..all() };
+        let name = |text: &str| Search { file_name: Some(Pattern::new(text)), ..all() };
+        let kind = |text: &str| Search { content_types: vec![Pattern::new(text)], ..all() };
+        for (case, search) in [
+            ("everything", all()),
+            ("a word of 100 assets", keyword("sunset 500")),
+            ("a word of all assets", keyword("ordinary")),
+            ("a beginning", keyword("harb* 5*")),
+            ("a name", name("img_0123*")),
+            ("a rare type", kind("application/pdf")),
+            ("a common type", kind("image*")),
+            ("a time", Search { upload_time: Span { start: Some(1010), end: Some(1011) }, ..all() }),
+            ("by size", Search { sort: Some(Sort { by: SortBy::FileSize, is_descending: true }), ..all() }),
+            (
+                "words by name",
+                Search {
+                    sort: Some(Sort { by: SortBy::FileName, is_descending: false }),
+                    ..keyword("sunset")
+                },
+            ),
+        ] {
+            let mut times = Vec::new();
+            for _ in 0..40 {
+                let began = std::time::Instant::now();
+                catalog.search(&search, 9).await.expect("searched");
+                times.push(began.elapsed());
+            }
+            times.sort();
+            eprintln!("{database} {case}: p50 {:?}, p95 {:?}", times[20], times[38]);
+        }
+        let began = std::time::Instant::now();
+        for number in 0..20_000_u32 {
+            let id = AssetId::new(u128::from(number * 4).to_be_bytes());
+            assert!(!catalog.asset(&id).await.expect("read").expect("there").body().is_empty());
+        }
+        eprintln!("{database}: {:.0} assets read a second", 20_000.0 / began.elapsed().as_secs_f64());
+    }
+}
