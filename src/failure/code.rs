@@ -84,9 +84,14 @@ codes! {
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
     UploadLost "upload_lost" 409 Client "Another request has taken the upload over";
+    OtherOffset "other_offset" 409 Client "The upload's bytes end elsewhere";
+    NotDeleted "not_deleted" 409 Client "It is not deleted";
+    AssetReadOnly "asset_read_only" 409 Client "The asset is archived and can only be read";
     TooManyHooks "too_many_hooks" 409 Client "There are as many webhooks as there may be";
     Deleted "deleted" 410 Client "It is deleted";
+    UploadExpired "upload_expired" 410 Client "Nobody went on with the upload in time";
     VersionConflict "version_conflict" 412 Client "It was changed by somebody else in the meantime";
+    TusVersion "tus_version" 412 Client "Only version 1.0.0 of tus is spoken here";
     BodyTooLarge "body_too_large" 413 Client "The request's body is too large";
     FileTooLarge "file_too_large" 413 Client "The file has too many bytes";
     SourceTooLarge "source_too_large" 413 Origin "The source has too many bytes";
@@ -95,10 +100,13 @@ codes! {
     UnsupportedFormat "unsupported_format" 415 Origin "The source is in no format that is read here";
     TypeNotAllowed "type_not_allowed" 415 Client "Files of this type are not taken";
     TypeMismatch "type_mismatch" 415 Client "The file is something else than it is said to be";
+    WrongMediaType "wrong_media_type" 415 Client "The body is of a type that is not taken here";
     RangeNotSatisfiable "range_not_satisfiable" 416 Client "The range lies outside the object, or there are too many";
     CorruptSource "corrupt_source" 422 Origin "The source is damaged";
     NoBucket "no_bucket" 422 Client "Nothing can be stored where the originals live";
+    UploadBusy "upload_busy" 423 Client "Another request works on the upload";
     HeadTooLarge "head_too_large" 431 Client "The request's head is too large";
+    OtherChecksum "other_checksum" 460 Client "The bytes have another checksum than the one sent along";
     Internal "internal" 500 Edge "Something went wrong here";
     OriginFailed "origin_failed" 502 Origin "The origin cannot be reached or answered badly";
     OriginRefused "origin_refused" 502 Origin "The origin refused to give the object";

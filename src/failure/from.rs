@@ -25,6 +25,9 @@ const CATALOG_RETRY_SECONDS: u32 = 5;
 /// How long to stay away when the bucket is full.
 const STORAGE_RETRY_SECONDS: u32 = 60;
 
+/// How long to stay away from an upload that another request works on.
+const UPLOAD_RETRY_SECONDS: u32 = 5;
+
 impl From<request::Error> for Failure {
     fn from(error: request::Error) -> Self {
         use request::Error as E;
@@ -182,6 +185,14 @@ impl From<upload::Error> for Failure {
             E::TypeNotTaken(_) => Code::TypeNotAllowed,
             E::TypeMismatch { .. } => Code::TypeMismatch,
             E::Lost => Code::UploadLost,
+            E::NoSuchUpload => Code::NotFound,
+            E::Expired => Code::UploadExpired,
+            E::Busy => {
+                return Self::new(Code::UploadBusy, error.to_string()).retry_after(UPLOAD_RETRY_SECONDS);
+            }
+            E::OtherOffset { .. } => Code::OtherOffset,
+            E::OtherChecksum => Code::OtherChecksum,
+            E::NotWhole => Code::BadRequest,
             E::Source(error) | E::Bucket(error) => return error.into(),
             E::Picture(error) => return error.into(),
             E::Catalog(error) => return error.into(),

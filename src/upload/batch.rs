@@ -1,5 +1,6 @@
 //! Files that are handed over in one request: they become assets together, or nothing of them is left.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::metadata::{Asset, AssetStatus, Conversion, EventKind, Fence, Upload, UploadKind, UploadState};
@@ -46,7 +47,7 @@ pub struct StoredFile {
 }
 
 /// Who hands files over, and what is said about them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct About {
     /// The id of the key that was used.
     pub creator_id: Option<String>,
@@ -234,7 +235,7 @@ impl Uploads {
     }
 
     /// Removes all of an upload that did not become anything. What cannot be removed now is swept away later.
-    async fn clean(&self, draft: &Draft, id: &str, fence: &Fence) {
+    pub(super) async fn clean(&self, draft: &Draft, id: &str, fence: &Fence) {
         if let Err(error) = self.try_clean(draft, id, fence).await {
             tracing::warn!(%error, "an upload that was not taken is left for the sweep");
         }

@@ -44,6 +44,27 @@ pub enum Error {
     /// It took so long that somebody else has taken over.
     #[error("the upload was taken over by another request")]
     Lost,
+    /// There is, or was, no such upload.
+    #[error("there is no such upload")]
+    NoSuchUpload,
+    /// Nobody went on with it in time.
+    #[error("the upload has expired")]
+    Expired,
+    /// Another request works on it and does not end.
+    #[error("another request works on the upload")]
+    Busy,
+    /// Its bytes end elsewhere.
+    #[error("the upload has {offset} bytes")]
+    OtherOffset {
+        /// Where they end.
+        offset: u64,
+    },
+    /// The bytes have another checksum than the one that came along.
+    #[error("the bytes have another checksum")]
+    OtherChecksum,
+    /// It cannot become a piece of another.
+    #[error("an upload can be joined once it is a whole piece")]
+    NotWhole,
     /// The bytes stopped coming.
     #[error(transparent)]
     Source(origin::Error),
@@ -59,4 +80,17 @@ pub enum Error {
     /// What was written down of an upload makes no sense.
     #[error("an upload cannot be read: {0}")]
     Damaged(String),
+}
+
+impl Error {
+    /// Whether another try with the same bytes would end alike.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::TypeNotTaken(_) | Self::TypeMismatch { .. } => true,
+            Self::Picture(error) => {
+                matches!(error, render::Error::Picture(_) | render::Error::SourceTooLarge { .. })
+            }
+            _ => false,
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! was not acknowledged is swept away by whoever comes next.
 
 mod batch;
+mod checksum;
 mod config;
 mod digests;
 mod error;
@@ -12,7 +13,7 @@ mod facts;
 mod hold;
 mod kind;
 mod name;
-mod register;
+mod resumable;
 mod source;
 mod sweep;
 mod transfer;
@@ -25,8 +26,10 @@ use crate::render::Renderer;
 use crate::request::AssetId;
 
 pub use batch::{About, Batch, StoredFile};
+pub use checksum::{Algorithm, Checksum};
 pub use config::Config;
 pub use error::Error;
+pub use resumable::{NewUpload, Standing};
 
 /// What uploads work with. Cheap to clone.
 #[derive(Clone)]

@@ -24,6 +24,11 @@ impl Source {
         Self { body, ready: BytesMut::new(), came: 0, limit, end: None }
     }
 
+    /// The same with another body, before any byte was taken.
+    pub(super) fn map_body(self, change: impl FnOnce(Body) -> Body) -> Self {
+        Self { body: change(self.body), ..self }
+    }
+
     /// The first bytes, so many unless there are fewer; they come again.
     pub(super) async fn head(&mut self, length: usize) -> Result<&[u8], Error> {
         self.gather(length).await;

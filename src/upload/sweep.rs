@@ -1,6 +1,6 @@
 //! Clears away what uploads have left behind whose process ended, or that nobody went on with.
 
-use crate::metadata::{Taken, Upload, UploadKind};
+use crate::metadata::{Fence, Taken, Upload, UploadKind, UploadState};
 use crate::origin::Draft;
 use crate::upload::hold::until;
 use crate::upload::{Error, Uploads};
@@ -21,8 +21,15 @@ impl Uploads {
         }
         for id in self.catalog.stray_uploads(now, MOST).await? {
             // Another process may sweep too.
-            let Taken::Held(upload, fence) = self.catalog.take_upload(&id, now, until()).await? else { continue };
-            match self.clear(&upload, &fence).await {
+            let Taken::Held(upload, fence) = self.catalog.take_upload(&id, now, until()).await? else {
+                continue;
+            };
+            let is_whole = upload.state == UploadState::Sealing && upload.kind != UploadKind::Form;
+            let outcome = match is_whole {
+                true => self.seal_again(*upload, fence).await,
+                false => self.clear(&upload, &fence).await,
+            };
+            match outcome {
                 Ok(()) => swept += 1,
                 Err(error) => tracing::warn!(%error, upload = id, "what an upload left behind stays for now"),
             }
@@ -30,7 +37,7 @@ impl Uploads {
         Ok(swept)
     }
 
-    async fn clear(&self, upload: &Upload, fence: &crate::metadata::Fence) -> Result<(), Error> {
+    pub(super) async fn clear(&self, upload: &Upload, fence: &Fence) -> Result<(), Error> {
         let is_asset = upload.asset_id.is_some() && upload.kind != UploadKind::Partial;
         if is_asset {
             return Ok(self.catalog.forget_upload(&upload.id, fence).await?);

@@ -3,12 +3,14 @@
 mod content;
 mod form;
 mod new;
+mod tus;
+mod tus_headers;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::routing::{MethodRouter, post as on_post};
+use axum::routing::{MethodRouter, any, post as on_post};
 use futures::Future;
 use http::HeaderMap;
 use http::header::ORIGIN;
@@ -26,6 +28,8 @@ pub(super) fn routes() -> Router<Arc<Public>> {
             "/api/v1/assets/{id}/content/remove_public_access",
             post(on_post(content::remove_public_access)),
         )
+        .route("/api/v1/uploads", any(tus::uploads))
+        .route("/api/v1/uploads/{id}", any(tus::upload))
 }
 
 /// Runs to its end even if the client leaves, so that it can clean up.

@@ -29,9 +29,9 @@ const MOST_TEXT_BYTES: usize = 64 * 1024;
 /// The field `custom_metadata`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct CustomMetadata {
-    data: Map<String, Value>,
-    data_schema_id: i64,
+pub(super) struct CustomMetadata {
+    pub(super) data: Map<String, Value>,
+    pub(super) data_schema_id: i64,
 }
 
 pub(super) async fn upload(State(public): State<Arc<Public>>, request: Request) -> Response {

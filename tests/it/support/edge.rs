@@ -159,6 +159,12 @@ impl Edge {
         .await
     }
 
+    /// Kills the process, and hands out the data directory for another one.
+    pub(crate) fn killed(mut self) -> TempDir {
+        self.child.kill().and_then(|()| self.child.wait()).expect("a child");
+        std::mem::replace(&mut self.data, tempfile::tempdir().expect("a directory"))
+    }
+
     /// Waits for the process to end by itself; its status and what it said besides.
     pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
         let child = &mut self.child;
