@@ -1,8 +1,9 @@
 // Uploads a file with tus-js-client and prints the URL of the upload.
 //   node tus.mjs ENDPOINT FILE '{"headers":{},"chunkSize":N,"parallelUploads":N,"stopAt":N,"uploadLengthDeferred":false}'
 // With `stopAt` the first try is aborted there, and a second one resumes it by its URL.
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import { basename } from "node:path";
+import { PassThrough } from "node:stream";
 import { Upload } from "tus-js-client";
 
 const [endpoint, file, text] = process.argv.slice(2);
@@ -11,9 +12,10 @@ const { stopAt, ...options } = JSON.parse(text ?? "{}");
 function upload(more) {
   return new Promise((resolve, reject) => {
     let stopped = false;
-    const upload = new Upload(createReadStream(file), {
+    // Of a file the client would look up the length that it is not to know.
+    const source = options.uploadLengthDeferred ? createReadStream(file).pipe(new PassThrough()) : createReadStream(file);
+    const upload = new Upload(source, {
       endpoint,
-      uploadSize: options.uploadLengthDeferred ? undefined : statSync(file).size,
       metadata: { filename: basename(file), filetype: "application/octet-stream" },
       retryDelays: [],
       ...options,

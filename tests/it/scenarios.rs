@@ -116,6 +116,7 @@ macro_rules! scenarios {
 
 scenarios! {
     what_is_uploaded_is_an_asset_that_is_delivered
+    what_comes_in_pieces_is_what_was_sent
     every_change_is_told_to_those_who_asked
     data_is_read_changed_found_and_thrown_away
     a_link_opens_what_it_names_and_nothing_else
@@ -162,6 +163,38 @@ async fn what_is_uploaded_is_an_asset_that_is_delivered(site: &Site) {
         let expected = json!({ "bytes": PICTURE.len(), "type": "image/jpeg" });
         assert_eq!((&seen["bytes"], &seen["type"]), (&expected["bytes"], &expected["type"]));
         assert_eq!(seen["md5"], asset["checksum"], "what boto3 reads is what was sent");
+    }
+}
+
+/// By the client of the web: whole, in pieces, broken off and taken up again, of unknown length, side by side.
+async fn what_comes_in_pieces_is_what_was_sent(site: &Site) {
+    let place = tempfile::tempdir().expect("a directory");
+    let bytes: Vec<u8> = (0..6_500_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let file = place.path().join("clip.bin");
+    std::fs::write(&file, &bytes).expect("written");
+    let endpoint = format!("http://{}/api/v1/uploads", site.edge.public);
+    let mib = 1 << 20;
+    for options in [
+        json!({}),
+        json!({ "chunkSize": 2 * mib }),
+        json!({ "chunkSize": mib, "stopAt": 3 * mib }),
+        json!({ "chunkSize": mib, "uploadLengthDeferred": true }),
+        json!({ "chunkSize": mib, "parallelUploads": 3 }),
+    ] {
+        let url = clients::tus(&endpoint, &file, &site.key, &options);
+        let upload = url.strip_prefix(&endpoint).unwrap_or_else(|| panic!("{options}: {url}"));
+        let target = format!("/api/v1/uploads{upload}");
+        let head = site.send("HEAD", &target, b"", &[("Tus-Resumable", "1.0.0")]).await;
+        assert_eq!(head.header("upload-offset"), bytes.len().to_string(), "{options}: {head:?}");
+        let id = head.header("kinora-asset-id");
+        let original = site.send("GET", &format!("/api/v1/assets/{id}/original"), b"", &[]).await;
+        assert!(original.status == 200 && original.body == bytes, "{options}: it came back changed");
+        let asset = site.ask("GET", &format!("/assets/{id}/data"), Value::Null, 200).await;
+        assert_eq!(
+            (&asset["name"], &asset["checksum"]),
+            (&json!("clip.bin"), &json!(md5(&bytes))),
+            "{options}"
+        );
     }
 }
 

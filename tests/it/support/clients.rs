@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::receiver::Call;
 use crate::support::s3::{ACCESS_KEY_ID, SECRET};
@@ -19,6 +19,13 @@ pub(crate) fn verify_webhook(secret: &str, call: &Call) -> String {
     let body = String::from_utf8(call.body.clone()).expect("text");
     let wish = json!({ "secret": secret, "headers": headers, "body": body }).to_string();
     run(command("node").arg("webhook.mjs"), &wish)
+}
+
+/// The URL of an upload that `tus-js-client` has made of a file.
+pub(crate) fn tus(endpoint: &str, file: &Path, key: &str, options: &Value) -> String {
+    let mut options = options.clone();
+    options["headers"] = json!({ "X-FileSpin-Api-Key": key });
+    run(command("node").args(["tus.mjs", endpoint]).arg(file).arg(options.to_string()), "")
 }
 
 /// What boto3 reads of an object of the test bucket, as JSON.
