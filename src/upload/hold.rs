@@ -13,10 +13,10 @@ use tokio::time::MissedTickBehavior;
 use crate::metadata::{Catalog, Fence};
 
 /// How long a hold is good.
-pub(super) const HELD_FOR: Duration = Duration::from_secs(30);
+pub(super) const HELD_FOR: Duration = Duration::from_secs(20);
 
 /// How often it is put off.
-const PUT_OFF_EVERY: Duration = Duration::from_secs(5);
+const PUT_OFF_EVERY: Duration = Duration::from_secs(4);
 
 /// So long before it ends nothing is begun any more: what is under way has this time to end.
 const MARGIN: Duration = Duration::from_secs(5);

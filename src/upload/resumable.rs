@@ -23,9 +23,10 @@ use crate::upload::{About, Error, Uploads, name, new_asset_id};
 /// So much is made durable and written down at once: what a killed process costs its client at most.
 const STEP: u64 = 32 << 20;
 
-/// How often, and how many times, an upload that somebody works on is asked for.
+/// How often, and how many times, an upload that somebody works on is asked for: a little longer than the hold of
+/// a process that has died.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-const ASKS: usize = 75;
+const ASKS: usize = 110;
 
 /// What is wanted of a new upload.
 #[derive(Debug, Clone)]
@@ -142,7 +143,14 @@ impl Uploads {
         check_time(&upload)?;
         let is_whole = upload.length == Some(upload.durable);
         if is_whole && upload.state != UploadState::Done {
-            return self.append(id, upload.durable, None, Box::pin(futures::stream::empty()), None).await;
+            match self.take_within(id, 1).await {
+                Ok(mut held) => {
+                    let outcome = self.seal(&mut held).await;
+                    return self.let_go(held, outcome).await;
+                }
+                Err(Error::Busy) => {}
+                Err(error) => return Err(error),
+            }
         }
         let facts: Facts = serde_json::from_str(&upload.about).map_err(damaged)?;
         Ok(standing(&upload, &facts))
@@ -259,6 +267,9 @@ impl Uploads {
 
     /// Makes of a whole upload what it is to become.
     async fn seal(&self, held: &mut Held) -> Result<(), Error> {
+        if held.upload.state == UploadState::Done {
+            return Ok(());
+        }
         if held.upload.state == UploadState::Open {
             held.upload.state = UploadState::Sealing;
             self.save(held).await?;
@@ -397,8 +408,12 @@ impl Uploads {
 
     /// Waits for its turn.
     async fn take(&self, id: &str) -> Result<Held, Error> {
+        self.take_within(id, ASKS).await
+    }
+
+    async fn take_within(&self, id: &str, asks: usize) -> Result<Held, Error> {
         self.bucket()?;
-        for _ in 0..ASKS {
+        for _ in 0..asks {
             match self.catalog.take_upload(id, now(), until()).await? {
                 Taken::Held(upload, fence) => {
                     let outcome = check_time(&upload);

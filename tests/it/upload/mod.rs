@@ -1,11 +1,15 @@
 //! Uploads through the real program, on SQLite and a directory and on PostgreSQL and S3.
 
 mod content;
+mod crash;
+mod durable;
 mod form;
 mod tus;
 
 use std::path::PathBuf;
 
+use kinora::metadata::Catalog;
+use kinora::setting::Secret;
 use serde_json::Value;
 
 use crate::support::client::{Connection, Reply};
@@ -13,7 +17,7 @@ use crate::support::edge::{Edge, eventually};
 use crate::support::form::Form;
 use crate::support::postgres;
 use crate::support::program::create_key;
-use crate::support::s3::{ACCESS_KEY_ID, BUCKET, S3Server, SECRET};
+use crate::support::s3::{self, ACCESS_KEY_ID, BUCKET, S3Server};
 
 const UPLOAD: &str = "/api/v1/assets/new/content/original/upload";
 
@@ -48,7 +52,7 @@ impl Place {
             ("origin.s3.endpoint", &endpoint),
             ("origin.s3.bucket", BUCKET),
             ("origin.s3.access_key_id", ACCESS_KEY_ID),
-            ("origin.s3.secret_access_key", SECRET),
+            ("origin.s3.secret_access_key", s3::SECRET),
         ];
         let data = tempfile::tempdir().expect("a directory");
         let settings = [&ours, settings].concat();
@@ -143,14 +147,18 @@ impl Place {
         assert_eq!((self.count("assets").await, self.count("events").await), (0, 0));
     }
 
+    fn open_catalog(&self) -> Catalog {
+        let url = match &self.catalog {
+            Rows::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Rows::Postgres(url) => url.clone(),
+        };
+        let config = kinora::metadata::Config { url: Secret::new(url) };
+        Catalog::reopen(&config, self.edge.data_dir()).expect("an address")
+    }
+
     /// An asset as the catalogue has it.
     async fn asset(&self, id: &str) -> Value {
-        let (url, data) = match &self.catalog {
-            Rows::Sqlite(path) => (format!("sqlite:{}", path.display()), path.parent().expect("a directory")),
-            Rows::Postgres(url) => (url.clone(), self.edge.data_dir()),
-        };
-        let config = kinora::metadata::Config { url: kinora::setting::Secret::new(url) };
-        let catalog = kinora::metadata::Catalog::reopen(&config, data).expect("an address");
+        let catalog = self.open_catalog();
         let asset = catalog.asset(&id.parse().expect("an id")).await.expect("read").expect("an asset");
         let mut json = asset.json();
         json["sha256"] = asset.sha256.into();
