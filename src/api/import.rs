@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::api::assets;
 use crate::api::body;
 use crate::api::public::{Public, now, only, uncached};
 use crate::failure::{Code, Failure};
@@ -54,6 +55,7 @@ async fn import(State(public): State<Arc<Public>>, request: Request) -> Result<R
     asset.status = AssetStatus::NotReady;
     asset.public = true;
     let CustomMetadata { data, data_schema_id } = custom_metadata.unwrap_or_default();
+    assets::check_new(&public, &data, data_schema_id).await?;
     (asset.data, asset.data_schema_id) = (data, data_schema_id);
     let job = public.catalog.create_job_of(&asset, &Import::job(asset.id, from, name), now).await?;
     tracing::info!(asset = %asset.id, job, "an import was asked for");

@@ -20,7 +20,7 @@ mod purge;
 mod purges;
 mod upload;
 
-pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion, DataUpdate, Page};
+pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion, DataUpdate, Page, check_data};
 pub use catalog::Catalog;
 pub use config::Config;
 pub use db::Change;

@@ -17,7 +17,7 @@ use crate::api::public::{Public, now, only, uncached};
 use crate::api::{body, page};
 use crate::failure::{Code, Failure};
 use crate::headers::conditional::{EntityTag, Validators};
-use crate::metadata::{Asset, DataUpdate, Error, EventKind, JsonSchema};
+use crate::metadata::{Asset, DataUpdate, Error, EventKind, JsonSchema, check_data};
 use crate::signature::Scope;
 
 pub(super) fn routes() -> Router<Arc<Public>> {
@@ -68,7 +68,7 @@ async fn update(
     Id(id): Id,
     request: Request,
 ) -> Result<Response, Failure> {
-    public.authorize(request.headers(), Scope::Write)?;
+    let by = public.authorize(request.headers(), Scope::Write)?.id;
     let Manner { r#async } = page::query(request.uri())?;
     let is_async = match r#async {
         None | Some(0) => false,
@@ -79,12 +79,12 @@ async fn update(
     let Wish { data, mode, data_schema_id } = body::object(&body::whole(request).await?)?;
     let before = existing(&public, &id).await?;
     let schema_id = data_schema_id.unwrap_or(before.data_schema_id);
-    let schema = schema(&public, schema_id, &before).await?;
+    let schema = schema(&public, schema_id, before.data_schema_id).await?;
     let wish = DataUpdate { data, is_whole: mode == Mode::Replace, schema_id: Some(schema_id) };
     let change = |asset: &mut Asset| -> Result<(), Failure> {
         meets(&headers, asset.version)?;
         asset.update_data(wish, public.max_data_bytes)?;
-        asset.update_user_id = None;
+        asset.update_user_id = Some(by);
         match schema.filter(|_| !is_async) {
             Some(schema) => Ok(schema.validate(&asset.data)?),
             None => Ok(()),
@@ -106,14 +106,27 @@ async fn existing(public: &Public, id: &str) -> Result<Asset, Failure> {
     }
 }
 
+/// Whether this may be the data of a new asset: within the limits, and as its schema has it.
+pub(in crate::api) async fn check_new(
+    public: &Public,
+    data: &Map<String, Value>,
+    schema_id: i64,
+) -> Result<(), Failure> {
+    check_data(data, public.max_data_bytes)?;
+    match schema(public, schema_id, 0).await? {
+        Some(schema) => Ok(schema.validate(data)?),
+        None => Ok(()),
+    }
+}
+
 /// The schema that data is to be held to. One that is no longer active serves those who have it.
-async fn schema(public: &Public, id: i64, before: &Asset) -> Result<Option<JsonSchema>, Failure> {
+async fn schema(public: &Public, id: i64, own: i64) -> Result<Option<JsonSchema>, Failure> {
     let unusable = |why: &str| Failure::new(Code::InvalidData, format!("the data schema {id} {why}"));
     if id == 0 {
         return Ok(None);
     }
     match public.catalog.schema(id).await {
-        Ok(schema) if schema.is_active || before.data_schema_id == id => Ok(Some(schema.schema)),
+        Ok(schema) if schema.is_active || own == id => Ok(Some(schema.schema)),
         Ok(_) => Err(unusable("is not active")),
         Err(Error::NoSuch(_)) => Err(unusable("does not exist")),
         Err(error) => Err(error.into()),

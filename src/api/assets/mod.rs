@@ -21,6 +21,8 @@ use crate::metadata::Asset;
 use crate::request::AssetId;
 use crate::signature::Scope;
 
+pub(super) use data::check_new;
+
 pub(super) fn routes() -> Router<Arc<Public>> {
     Router::new()
         .route("/api/v1/assets", get(list).fallback(async || only("GET, HEAD")))

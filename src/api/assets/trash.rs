@@ -52,7 +52,7 @@ async fn remove(
     Id(id): Id,
     request: Request,
 ) -> Result<Response, Failure> {
-    public.authorize(request.headers(), Scope::Write)?;
+    let by = public.authorize(request.headers(), Scope::Write)?.id;
     let id = asset_id(&id)?;
     let body = body::whole(request).await?;
     let Wish { keys } = if body.is_empty() { Wish::default() } else { body::object(&body)? };
@@ -60,11 +60,13 @@ async fn remove(
         return Err(Failure::new(Code::BadRequest, format!("at most {MAX_KEYS} keys")));
     }
     if !keys.is_empty() && !keys.iter().any(|key| key == "original" || key == "*") {
-        return to_the_end(async move { remove_conversions(&public, id, keys).await }).await;
+        return to_the_end(async move { remove_conversions(&public, id, keys, &by).await }).await;
     }
-    let asset = public.catalog.delete_asset(&id, None, now()).await?;
-    public.assets.forget(&id);
-    Ok(done(&id, asset.contents(), "deleted"))
+    to_the_end(async move {
+        let asset = public.catalog.delete_asset(&id, Some(&by), now()).await?;
+        Ok(done(&id, asset.contents(), "deleted"))
+    })
+    .await
 }
 
 async fn undelete(
@@ -72,11 +74,13 @@ async fn undelete(
     Id(id): Id,
     request: Request,
 ) -> Result<Response, Failure> {
-    public.authorize(request.headers(), Scope::Write)?;
+    let by = public.authorize(request.headers(), Scope::Write)?.id;
     let id = asset_id(&id)?;
-    let asset = public.catalog.undelete_asset(&id, None, now()).await?;
-    public.assets.forget(&id);
-    Ok(done(&id, asset.contents(), "undeleted"))
+    to_the_end(async move {
+        let asset = public.catalog.undelete_asset(&id, Some(&by), now()).await?;
+        Ok(done(&id, asset.contents(), "undeleted"))
+    })
+    .await
 }
 
 async fn purge(State(public): State<Arc<Public>>, Id(id): Id, request: Request) -> Result<Response, Failure> {
@@ -87,20 +91,25 @@ async fn purge(State(public): State<Arc<Public>>, Id(id): Id, request: Request) 
         public.assets.forget(&id);
         let conversions = asset.conversions.iter().filter_map(|one| one.key.clone());
         let objects = asset.key.iter().map(|key| key.as_str().to_owned()).chain(conversions).collect();
-        forget_objects(&public, &id, objects, vec![PurgeScope::Asset(id.to_string())]).await?;
+        forget_objects(&public, objects, vec![PurgeScope::Asset(id.to_string())]).await?;
         Ok(done(&id, asset.contents(), "purged"))
     })
     .await
 }
 
-async fn remove_conversions(public: &Public, id: AssetId, keys: Vec<String>) -> Result<Response, Failure> {
-    let removed = public.catalog.remove_conversions(&id, &keys, None, now()).await?;
+async fn remove_conversions(
+    public: &Public,
+    id: AssetId,
+    keys: Vec<String>,
+    by: &str,
+) -> Result<Response, Failure> {
+    let removed = public.catalog.remove_conversions(&id, &keys, Some(by), now()).await?;
     if removed.is_empty() {
         return Err(Failure::new(Code::NotFound, "the asset has none of these conversions"));
     }
     public.assets.forget(&id);
     let objects = removed.iter().filter_map(|one| one.key.clone()).collect();
-    forget_objects(public, &id, objects, Vec::new()).await?;
+    forget_objects(public, objects, Vec::new()).await?;
     let names: Vec<String> = removed.into_iter().map(|one| one.name).collect();
     let missing = keys.into_iter().filter(|key| !names.contains(key));
     let errors: BTreeMap<_, _> = missing.map(|key| (key, "there is no such conversion")).collect();
@@ -108,10 +117,9 @@ async fn remove_conversions(public: &Public, id: AssetId, keys: Vec<String>) -> 
     Ok(uncached(Json(Done { id: id.to_string(), keys: names, status, message: "deleted", errors })))
 }
 
-/// Removes what was made of these objects from the cache, and those that were stored for the asset from the bucket.
+/// Removes what was made of these objects from the cache, and those that were uploaded from the bucket.
 async fn forget_objects(
     public: &Public,
-    id: &AssetId,
     objects: Vec<String>,
     mut scopes: Vec<PurgeScope>,
 ) -> Result<(), Failure> {
@@ -120,15 +128,8 @@ async fn forget_objects(
     if !scopes.is_empty() {
         public.purger.purge(&scopes, PurgeMode::Gone).await?;
     }
-    // What was in the bucket before it was registered as an asset is not ours to delete.
-    let folder = id.to_string();
-    let ours = keys.iter().filter(|key| key.as_str().split('/').any(|segment| segment == folder));
-    for key in ours {
-        if let Some(bucket) = &public.bucket
-            && let Err(error) = bucket.delete(key).await
-        {
-            tracing::warn!(%error, %key, "an object that nobody needs stays in the bucket");
-        }
+    for key in &keys {
+        public.uploads.remove(key).await;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::api::assets;
 use crate::api::body;
 use crate::api::public::{Public, refuse, uncached};
 use crate::api::upload::form::{Form, Part};
@@ -88,6 +89,7 @@ async fn read(
             store(form, part, |file| batch.store(file)).await?;
         } else if part.name == "custom_metadata" {
             let CustomMetadata { data, data_schema_id } = body::object(&text(form).await?)?;
+            assets::check_new(public, &data, data_schema_id).await?;
             (about.data, about.data_schema_id) = (data, data_schema_id);
         }
     }

@@ -33,22 +33,36 @@ impl Asset {
             AssetStatus::Ok | AssetStatus::Error => {}
         }
         let DataUpdate { data, is_whole, schema_id } = update;
-        if let Some(name) = data.keys().find(|name| RESERVED.iter().any(|ours| name.starts_with(ours))) {
-            let shown: String = name.chars().take(100).collect();
-            return Err(Error::InvalidData(format!("the name {shown:?} is reserved")));
-        }
-        if data.values().any(|value| !is_shallow(value, MAX_DEPTH)) {
-            return Err(Error::InvalidData(format!("data is at most {MAX_DEPTH} levels deep")));
-        }
+        check_data(&data, max_bytes)?;
         let mut all = if is_whole { Map::new() } else { self.data.clone() };
         all.extend(data);
-        let bytes = serde_json::to_vec(&all).map_or(usize::MAX, |json| json.len());
-        if bytes > max_bytes {
-            return Err(Error::InvalidData(format!("data of {bytes} bytes; at most {max_bytes}")));
-        }
+        check_size(&all, max_bytes)?;
         self.data = all;
         self.data_schema_id = schema_id.unwrap_or(self.data_schema_id);
         Ok(())
+    }
+}
+
+/// Whether this may be data of an asset: its names, its depth, and that it has at most `max_bytes` as JSON.
+///
+/// # Errors
+/// [`Error::InvalidData`].
+pub fn check_data(data: &Map<String, Value>, max_bytes: usize) -> Result<(), Error> {
+    if let Some(name) = data.keys().find(|name| RESERVED.iter().any(|ours| name.starts_with(ours))) {
+        let shown: String = name.chars().take(100).collect();
+        return Err(Error::InvalidData(format!("the name {shown:?} is reserved")));
+    }
+    if data.values().any(|value| !is_shallow(value, MAX_DEPTH)) {
+        return Err(Error::InvalidData(format!("data is at most {MAX_DEPTH} levels deep")));
+    }
+    check_size(data, max_bytes)
+}
+
+fn check_size(data: &Map<String, Value>, max_bytes: usize) -> Result<(), Error> {
+    let bytes = serde_json::to_vec(data).map_or(usize::MAX, |json| json.len());
+    match bytes <= max_bytes {
+        true => Ok(()),
+        false => Err(Error::InvalidData(format!("data of {bytes} bytes; at most {max_bytes}"))),
     }
 }
 

@@ -14,7 +14,8 @@ use crate::metadata::Error;
 use crate::origin::ObjectKey;
 use crate::request::AssetId;
 
-pub use data::DataUpdate;
+pub(crate) use changes::Changes;
+pub use data::{DataUpdate, check_data};
 pub use source::{AssetObject, AssetSource};
 
 /// How far an asset is.
