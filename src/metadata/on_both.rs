@@ -6,7 +6,7 @@ mod postgres;
 use tempfile::TempDir;
 
 use crate::metadata::db::on;
-use crate::metadata::{Catalog, Config};
+use crate::metadata::{Catalog, Config, Error};
 use crate::setting::Secret;
 
 /// A catalogue that is there for one test, to be opened as often as it likes.
@@ -30,7 +30,11 @@ impl Place {
     }
 
     pub(crate) async fn open(&self) -> Catalog {
-        Catalog::open(&self.config, self.directory.path()).await.expect("open")
+        self.try_open().await.expect("open")
+    }
+
+    pub(crate) async fn try_open(&self) -> Result<Catalog, Error> {
+        Catalog::open(&self.config, self.directory.path()).await
     }
 }
 

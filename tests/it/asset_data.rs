@@ -29,6 +29,7 @@ macro_rules! on_both {
 
 on_both!(
     data_is_read_and_updated,
+    what_cannot_be_data_is_refused,
     two_writers_do_not_overwrite_each_other,
     data_is_held_to_its_schema,
     data_of_new_assets_is_held_to_the_same_rules,
@@ -118,7 +119,7 @@ fn asset(number: u8, name: &str) -> Asset {
 }
 
 async fn data_is_read_and_updated(bench: Bench) {
-    bench.put(&[asset(1, "cat.jpg"), Asset { status: AssetStatus::NotReady, ..asset(2, "later.jpg") }]).await;
+    bench.put(&[asset(1, "cat.jpg")]).await;
     let reply = bench.send("GET", &path(1, "/data"), &[], "").await;
     assert_eq!((reply.status, reply.header("etag").as_str()), (200, "\"1\""), "{reply:?}");
     assert_eq!(reply.header("cache-control"), "private, no-cache");
@@ -145,7 +146,11 @@ async fn data_is_read_and_updated(bench: Bench) {
     let events =
         bench.catalog.events(Some(EventKind::FileDataUpdated), None, u64::MAX, 10).await.expect("read");
     assert_eq!(events.len(), 3, "each is told");
+}
 
+async fn what_cannot_be_data_is_refused(bench: Bench) {
+    bench.put(&[asset(1, "cat.jpg"), Asset { status: AssetStatus::NotReady, ..asset(2, "later.jpg") }]).await;
+    let update = path(1, "/data/update");
     let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
     for (number, query, body, expected) in [
         (2, "", json!({ "data": {} }), (400, "data_not_ready")),
