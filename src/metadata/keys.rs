@@ -250,7 +250,11 @@ mod tests {
     use crate::metadata::on_both::{Place, on_both_databases};
     use crate::signature::UploadLimits;
 
-    on_both_databases!(a_key_ends_by_itself, uses_are_remembered_and_never_go_back);
+    on_both_databases!(
+        a_key_ends_by_itself,
+        uses_are_remembered_and_never_go_back,
+        ids_and_secrets_are_taken_once_and_for_all,
+    );
 
     async fn a_key_ends_by_itself(place: Place) {
         let catalog = place.open().await;
@@ -286,5 +290,33 @@ mod tests {
             catalog.note_uses(&[(key.id.clone(), at), ("NOBODY".to_owned(), at)]).await.expect("noted");
             assert_eq!(used().await, Some(expected), "{at}");
         }
+    }
+
+    async fn ids_and_secrets_are_taken_once_and_for_all(place: Place) {
+        let catalog = place.open().await;
+        let make = async |id: &str, secret: &str, kind| {
+            let pair = Some((id.to_owned(), Secret::new(secret)));
+            catalog.create_key(&NewKey { pair, ..NewKey::of(kind) }, 1).await
+        };
+        let (one, two) = ("0123456789abcdef", "another-secret-1");
+        make("mine", one, KeyKind::Api).await.expect("made");
+        for (id, secret) in [("mine", two), ("other", one)] {
+            let refused = make(id, secret, KeyKind::Upload).await;
+            let is_told = match id {
+                "mine" => matches!(refused, Err(Error::DuplicateId(_))),
+                _ => matches!(refused, Err(Error::DuplicateSecret)),
+            };
+            assert!(is_told, "{id}: {refused:?}");
+        }
+        make("signer", two, KeyKind::Signing).await.expect("made");
+        for id in ["mine", "signer"] {
+            catalog.revoke_key(id, 2).await.expect("revoked");
+            let again = catalog.revoke_key(id, 3).await;
+            assert!(matches!(again, Err(Error::NoSuchKey(_))), "{id}: {again:?}");
+            let revived = make(id, "a-third-secret-1", KeyKind::Api).await;
+            assert!(matches!(revived, Err(Error::DuplicateId(_))), "a revoked id stays taken: {revived:?}");
+        }
+        let listed: Vec<_> = catalog.keys().await.expect("listed").into_iter().map(|key| key.id).collect();
+        assert_eq!(listed, ["mine", "signer"], "in the order of their making");
     }
 }
