@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::job::{Fault, Tally, Work};
 use crate::metadata::{Catalog, Error, Hold, Job, JobEnd, NewJob};
+use crate::telemetry::Metrics;
 
 /// How often the catalogue is asked for what other processes have recorded, and for what is due again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -26,12 +27,13 @@ pub struct Runner {
     catalog: Catalog,
     works: Vec<Arc<dyn Work>>,
     places: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl Runner {
     /// A runner of these kinds of work, woken by what is recorded through `catalog`.
-    pub fn new(catalog: Catalog, works: Vec<Arc<dyn Work>>, places: usize) -> Self {
-        Self { catalog, works, places }
+    pub fn new(catalog: Catalog, works: Vec<Arc<dyn Work>>, places: usize, metrics: Arc<Metrics>) -> Self {
+        Self { catalog, works, places, metrics }
     }
 
     /// Runs until `stop`; jobs that are under way then wait for the next process.
@@ -77,7 +79,8 @@ impl Runner {
             let now = now();
             let Some(job) = self.catalog.take_job(now, now + LEASE).await? else { return Ok(()) };
             let work = self.works.iter().find(|work| work.kind() == job.kind).cloned();
-            let turn = Turn { catalog: self.catalog.clone(), work, job, tally: Arc::default() };
+            let (catalog, metrics) = (self.catalog.clone(), Arc::clone(&self.metrics));
+            let turn = Turn { catalog, work, job, tally: Arc::default(), metrics };
             flying.spawn(turn.run(stopping.subscribe()));
         }
         Ok(())
@@ -90,6 +93,7 @@ struct Turn {
     work: Option<Arc<dyn Work>>,
     job: Job,
     tally: Arc<Tally>,
+    metrics: Arc<Metrics>,
 }
 
 impl Turn {
@@ -98,7 +102,9 @@ impl Turn {
             tracing::warn!(job = self.job.id, "somebody else has the job now");
             return;
         };
-        tracing::info!(job = self.job.id, kind = self.job.kind, ?end, "a turn at a job has ended");
+        // The kind is one of ours: what a newer version has recorded would be a label of its own making.
+        self.metrics.job_turn(self.work.as_ref().map_or("unknown", |work| work.kind()), end.as_str());
+        tracing::debug!(job = self.job.id, kind = self.job.kind, ?end, "a turn at a job has ended");
         if let Err(error) = self.catalog.end_job(&self.job, self.tally.progress(), &end, now()).await {
             tracing::error!(%error, job = self.job.id, "the end of a job cannot be recorded: it is done again");
         }
@@ -247,7 +253,12 @@ mod tests {
         /// Runs until `enough` says so.
         async fn run(&self, enough: impl AsyncFn() -> bool) {
             let works: Vec<Arc<dyn Work>> = vec![Arc::clone(&self.work) as Arc<dyn Work>];
-            let runner = Runner::new(self.catalog.clone(), works, 2);
+            let runner = Runner::new(
+                self.catalog.clone(),
+                works,
+                2,
+                Arc::new(Metrics::new().expect("names are unique")),
+            );
             let mut commits = self.catalog.commits();
             let stop = async {
                 while !enough().await {

@@ -65,6 +65,17 @@ pub enum Next {
     Dead,
 }
 
+impl Next {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry { .. } => "retry",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// What becomes of a hook after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookEffect {

@@ -107,6 +107,19 @@ pub enum JobEnd {
     Cancelled,
 }
 
+impl JobEnd {
+    /// The word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Again { .. } => "again",
+            Self::Retry { .. } => "retry",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What a report is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {

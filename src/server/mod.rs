@@ -208,10 +208,17 @@ impl Parts {
 
     fn background(&self, config: &Config) -> Result<[(&'static str, Work); 2], Error> {
         let catalog = || self.purger.catalog.clone();
-        let sweep =
-            job::Sweep { catalog: catalog(), keep_events: config.webhooks.keep, keep_jobs: config.jobs.keep };
-        let runner = job::Runner::new(catalog(), vec![Arc::new(sweep)], config.jobs.concurrency);
-        let sender = webhook::Sender::new(&config.webhooks, catalog())?;
+        let works: Vec<Arc<dyn job::Work>> = vec![
+            Arc::new(job::Import::new(&config.imports, catalog(), self.uploads.clone())?),
+            Arc::new(job::UploadSweep { uploads: self.uploads.clone() }),
+            Arc::new(job::Sweep {
+                catalog: catalog(),
+                keep_events: config.webhooks.keep,
+                keep_jobs: config.jobs.keep,
+            }),
+        ];
+        let runner = job::Runner::new(catalog(), works, config.jobs.concurrency, Arc::clone(&self.metrics));
+        let sender = webhook::Sender::new(&config.webhooks, catalog(), Arc::clone(&self.metrics))?;
         Ok([("webhooks", Work::Sending(sender)), ("jobs", Work::Jobs(runner))])
     }
 

@@ -60,6 +60,16 @@ const ORIGINAL_REQUESTS: MetricRow = MetricRow {
     labels: &["result"],
     help: "Sources of renders by the cache of originals: hit, miss, revalidated or joined",
 };
+const HOOK_ATTEMPTS: MetricRow = MetricRow {
+    name: "kinora_hook_attempts_total",
+    labels: &["result"],
+    help: "Attempts to deliver to webhooks: done, retry, or dead after the last",
+};
+const JOB_TURNS: MetricRow = MetricRow {
+    name: "kinora_job_turns_total",
+    labels: &["kind", "result"],
+    help: "Turns at jobs by how they ended: done, again, retry, failed, cancelled",
+};
 const CONNECTIONS: MetricRow =
     MetricRow { name: "kinora_connections", labels: &[], help: "Open connections of clients" };
 const RENDERS_IN_FLIGHT: MetricRow =
@@ -79,6 +89,8 @@ pub const METRICS: &[MetricRow] = &[
     RENDER_SECONDS,
     ORIGIN_REQUESTS,
     ORIGINAL_REQUESTS,
+    HOOK_ATTEMPTS,
+    JOB_TURNS,
     CONNECTIONS,
     cache::ENTRIES,
     cache::BYTES,
@@ -162,6 +174,8 @@ pub struct Metrics {
     render_seconds: HistogramVec,
     origin_requests: IntCounterVec,
     original_requests: IntCounterVec,
+    hook_attempts: IntCounterVec,
+    job_turns: IntCounterVec,
     /// Open connections of clients.
     pub connections: IntGauge,
     /// Those of the cache.
@@ -209,6 +223,8 @@ impl Metrics {
             render_seconds: histograms(&registry, RENDER_SECONDS)?,
             origin_requests: counters(&registry, ORIGIN_REQUESTS)?,
             original_requests: counters(&registry, ORIGINAL_REQUESTS)?,
+            hook_attempts: counters(&registry, HOOK_ATTEMPTS)?,
+            job_turns: counters(&registry, JOB_TURNS)?,
             connections: gauge(&registry, CONNECTIONS)?,
             cache: CacheMetrics::new(&registry)?,
             gauges,
@@ -248,6 +264,16 @@ impl Metrics {
     /// Counts one original that a render asked for.
     pub fn original_request(&self, result: &str) {
         self.original_requests.with_label_values(&[result]).inc();
+    }
+
+    /// Counts one attempt to deliver to a webhook.
+    pub fn hook_attempt(&self, result: &str) {
+        self.hook_attempts.with_label_values(&[result]).inc();
+    }
+
+    /// Counts one turn at a job.
+    pub fn job_turn(&self, kind: &str, result: &str) {
+        self.job_turns.with_label_values(&[kind, result]).inc();
     }
 
     /// The page that Prometheus reads.

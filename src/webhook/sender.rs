@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::metadata;
-use crate::metadata::{Catalog, Lease, Leased, Settled};
+use crate::metadata::{Catalog, HookEffect, Lease, Leased, Settled};
+use crate::telemetry::Metrics;
 use crate::webhook::{Attempt, Caller, Config, Message, Rules, Standing};
 
 /// How often the catalogue is asked for what other processes have recorded, and for what is due again.
@@ -22,6 +23,7 @@ pub struct Sender {
     caller: Caller,
     rules: Arc<Rules>,
     lease: Lease,
+    metrics: Arc<Metrics>,
 }
 
 impl Sender {
@@ -29,12 +31,9 @@ impl Sender {
     ///
     /// # Errors
     /// If the system gives no HTTP client.
-    pub fn new(config: &Config, catalog: Catalog) -> reqwest::Result<Self> {
-        let lease = Lease {
-            per_hook: config.concurrency,
-            seconds: (config.timeout + LEASE_SPARE).as_secs(),
-        };
-        Ok(Self { catalog, caller: Caller::new(config)?, rules: Arc::new(config.rules()), lease })
+    pub fn new(config: &Config, catalog: Catalog, metrics: Arc<Metrics>) -> reqwest::Result<Self> {
+        let lease = Lease { per_hook: config.concurrency, seconds: (config.timeout + LEASE_SPARE).as_secs() };
+        Ok(Self { catalog, caller: Caller::new(config)?, rules: Arc::new(config.rules()), lease, metrics })
     }
 
     /// Sends until `stop`; then attempts that are under way are finished and recorded, and no more begun.
@@ -82,7 +81,7 @@ impl Sender {
             return Ok(());
         }
         let leased = self.catalog.turn_deliveries(settled, self.lease, now).await?;
-        settled.clear();
+        settled.drain(..).for_each(|attempt| self.metrics.hook_attempt(attempt.next.as_str()));
         for delivery in leased {
             let (caller, rules) = (self.caller.clone(), Arc::clone(&self.rules));
             flying.spawn(async move { attempt(&caller, &rules, delivery).await });

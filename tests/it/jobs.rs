@@ -125,6 +125,9 @@ async fn what_a_url_leads_to_becomes_an_asset_that_was_there_from_the_beginning(
     assert_eq!(bench.asset(&id).await["name"], "cat one.jpg");
     let picture = bench.edge.get(&format!("/api/v1/assets/{id}/conversions?resize=40,")).await;
     assert_eq!(picture.status, 200, "{picture:?}");
+    let imports = [r#"kind="import""#, r#"result="done""#];
+    bench.edge.until("kinora_job_turns_total", &imports, 2).await;
+    bench.edge.until("kinora_hook_attempts_total", &[r#"result="done""#], 4).await;
     // From the bucket it is copied, since objects of assets never change.
     bench.edge.put("folder/dog.jpg", PICTURE);
     let bucket = asset["bucket"].as_str().expect("text");
