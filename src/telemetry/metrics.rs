@@ -216,6 +216,11 @@ impl Metrics {
             gauge(&registry, RENDERS_RUNNING)?,
             gauge(&registry, RENDER_BOOKED_BYTES)?,
         ];
+        let hook_attempts = counters(&registry, HOOK_ATTEMPTS)?;
+        // There from the start, so that an alert on the first dead delivery has something to compare with.
+        for result in ["done", "retry", "dead"] {
+            hook_attempts.with_label_values(&[result]);
+        }
         Ok(Self {
             answered,
             failures: counters(&registry, FAILURES)?,
@@ -223,7 +228,7 @@ impl Metrics {
             render_seconds: histograms(&registry, RENDER_SECONDS)?,
             origin_requests: counters(&registry, ORIGIN_REQUESTS)?,
             original_requests: counters(&registry, ORIGINAL_REQUESTS)?,
-            hook_attempts: counters(&registry, HOOK_ATTEMPTS)?,
+            hook_attempts,
             job_turns: counters(&registry, JOB_TURNS)?,
             connections: gauge(&registry, CONNECTIONS)?,
             cache: CacheMetrics::new(&registry)?,

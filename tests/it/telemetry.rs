@@ -166,6 +166,7 @@ async fn the_metrics_page_has_every_metric_with_its_labels() {
         edge.get(target).await;
     }
     edge.until("kinora_requests_total", &[], 4).await;
+    edge.until("kinora_job_turns_total", &[], 1).await;
     let reply = edge.admin("/metrics").await;
     assert!(reply.header("content-type").starts_with("text/plain; version=0.0.4"), "{reply:?}");
     let page = String::from_utf8(reply.body).expect("text");

@@ -418,6 +418,55 @@ async fn after_a_kill_in_the_middle_it_is_sent_again_under_the_same_id() {
 }
 
 #[tokio::test]
+async fn no_message_is_lost_by_kills() {
+    lose_nothing(3).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn no_message_is_lost_by_a_hundred_kills() {
+    lose_nothing(100).await;
+}
+
+/// Kills the server amid deliveries, again and again; what was acknowledged arrives, whole and under its id.
+async fn lose_nothing(kills: usize) {
+    let receiver = Receiver::start(|number, _| Answer::Status(if number % 3 == 0 { 500 } else { 200 }));
+    let data = tempfile::tempdir().expect("a directory");
+    let (_, key) = create_key(data.path(), &["api"]);
+    let place = data.path().to_str().expect("a plain path").to_owned();
+    let many = ["0s"; 60].join(",");
+    let settings = [SETTINGS, &[("data.dir", place.as_str()), ("webhooks.schedule", &many)]].concat();
+    let start = || Bench { edge: Edge::start(&settings), key: key.clone() };
+    let mut bench = start();
+    let (hook, secret) = bench.hook(&receiver.url()).await;
+    let mut acknowledged = Vec::new();
+    for kill in 1..=kills {
+        let before = receiver.calls().len();
+        for _ in 0..10 {
+            acknowledged.push(bench.test(&hook).await);
+        }
+        // Somewhere amid the attempts, each time elsewhere.
+        receiver.until(before + kill % 5).await;
+        signal(&bench.edge, Signal::KILL).await;
+        assert!(!bench.edge.ended().await.success());
+        bench = start();
+    }
+    let mut events = Vec::new();
+    for id in &acknowledged {
+        events.push(text(&bench.until(*id, "done").await["event_id"]));
+    }
+    let calls = receiver.calls();
+    for event in &events {
+        assert!(calls.iter().any(|call| call.id() == event), "{event} was acknowledged and never came");
+    }
+    for call in &calls {
+        assert!(events.contains(&call.id().to_owned()), "{} is no event", call.id());
+        Webhook::new(&secret).expect("a secret").verify(&call.body, &call.headers).expect("whole and signed");
+    }
+    eprintln!("{kills} kills: {} messages, {} attempts seen", events.len(), calls.len());
+}
+
+#[tokio::test]
 async fn a_server_that_stops_finishes_what_is_under_way() {
     let (tell, told) = std::sync::mpsc::channel::<()>();
     let told = std::sync::Arc::new(std::sync::Mutex::new(told));
