@@ -2,18 +2,3 @@
 ALTER TABLE keys ADD COLUMN expires_at BIGINT;
 ALTER TABLE keys ADD COLUMN last_used_at BIGINT;
 ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '{}' CHECK (limits::json IS NOT NULL);
-
--- Answers to requests that create something, for whoever sends one again under the same `Idempotency-Key`.
--- Without an answer, the first one is still under way.
-CREATE TABLE idempotency (
-    key_id TEXT NOT NULL,
-    idempotency_key TEXT NOT NULL,
-    request_sha256 BYTEA NOT NULL CHECK (length(request_sha256) = 32),
-    status BIGINT,
-    content_type TEXT,
-    body BYTEA,
-    expires_at BIGINT NOT NULL,
-    PRIMARY KEY (key_id, idempotency_key)
-);
-
-CREATE INDEX idempotency_expires_at ON idempotency (expires_at);

@@ -6,12 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::body::MAX_BODY_BYTES;
-use crate::api::{hooks, keys, links, purge};
+use crate::api::limits::Limits;
+use crate::api::{assets, hooks, idempotency, import, jobs, keys, limits, links, openapi, purge, upload};
 use crate::cache::{Assets, Purger};
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
@@ -30,6 +32,24 @@ pub struct Public {
     pub purger: Purger,
     /// Takes files.
     pub uploads: Uploads,
+    /// Facts.
+    pub catalog: Catalog,
+    /// `metadata.max_data_bytes`.
+    pub max_data_bytes: usize,
+    /// What URLs webhooks may have.
+    pub webhooks: webhook::Caller,
+    /// What is known of assets.
+    pub assets: Assets,
+    /// What decides the meaning of a URL.
+    pub rules: Rules,
+    /// The bucket, if it is one that can be written to.
+    pub bucket: Option<Arc<dyn Bucket>>,
+    /// `server.public_url`: what stands in front of a path; empty: as the client has reached us.
+    pub public_url: String,
+    /// How often clients may ask.
+    pub limits: Arc<Limits>,
+    /// What URLs files may be imported from.
+    pub imports: Guard,
 }
 
 /// Whoever may upload.
@@ -42,16 +62,18 @@ pub enum Uploader {
 
 /// Every path below `/api/` that delivers nothing; an unknown one is 404.
 pub fn public_routes(public: Public) -> Router {
+    let public = Arc::new(public);
     Router::new()
         .merge(keys::routes())
         .merge(links::routes())
-        .merge(hooks::routes())
-        .merge(jobs::routes())
+        .merge(openapi::routes())
         .merge(purge::routes())
         .merge(upload::routes())
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(Arc::new(public))
+        .layer(from_fn_with_state(Arc::clone(&public), idempotency::once))
+        .layer(from_fn_with_state(Arc::clone(&public), limits::limit))
+        .with_state(public)
 }
 
 /// An answer to one client about one moment: nobody keeps it.

@@ -61,6 +61,8 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// What may be uploaded, and where it goes.
     pub upload: upload::Config,
+    /// How often clients may ask the control plane.
+    pub limits: api::LimitsConfig,
     /// Who may purge without an API key.
     pub purge: PurgeConfig,
     /// Whom webhooks may reach, and how patiently.
@@ -147,6 +149,7 @@ impl Config {
             self.image.check(),
             self.delivery.check(),
             self.upload.check(),
+            self.limits.check(),
             self.purge.check(),
             self.webhooks.check(),
             self.jobs.check(),

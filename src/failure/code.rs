@@ -79,7 +79,9 @@ codes! {
     ScopeMissing "scope_missing" 403 Client "The API key may not do this";
     WebsiteNotAuthorized "website_not_authorized" 403 Client "The upload key is not for this website";
     NotFound "not_found" 404 Client "There is nothing here";
-    AssetNotReady "asset_not_ready" 409 Client "The asset has no content yet";
+    NoSigningKey "no_signing_key" 409 Client "There is no active signing key";
+    IdempotencyUnderWay "idempotency_under_way" 409 Client "The first request of this name is still under way";
+    NotStored "not_stored" 409 Client "The asset has no content yet";
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
@@ -104,7 +106,8 @@ codes! {
     RangeNotSatisfiable "range_not_satisfiable" 416 Client "The range lies outside the object, or there are too many";
     CorruptSource "corrupt_source" 422 Origin "The source is damaged";
     NoBucket "no_bucket" 422 Client "Nothing can be stored where the originals live";
-    UploadBusy "upload_busy" 423 Client "Another request works on the upload";
+    IdempotencyKeyReused "idempotency_key_reused" 422 Client "The name belongs to another request";
+    TooManyRequests "too_many_requests" 429 Client "There are too many requests";
     HeadTooLarge "head_too_large" 431 Client "The request's head is too large";
     OtherChecksum "other_checksum" 460 Client "The bytes have another checksum than the one sent along";
     Internal "internal" 500 Edge "Something went wrong here";

@@ -26,7 +26,7 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::background::background_service;
 use pingora::services::listening;
 
-use crate::api::{Admin, Control, Public, admin_routes};
+use crate::api::{Admin, Control, Limits, Public, admin_routes};
 use crate::cache::{Assets, FillBudget, Flights, Policy, Purger, Store};
 use crate::config::Config;
 use crate::job;
@@ -229,6 +229,13 @@ impl Parts {
             purger: self.purger.clone(),
             max_data_bytes: usize::try_from(config.metadata.max_data_bytes.as_u64()).unwrap_or(usize::MAX),
             webhooks: self.webhooks.clone(),
+            assets: self.assets.clone(),
+            rules: config.rules(),
+            bucket: self.bucket.clone(),
+            public_url: config.server.public_url.clone(),
+            uploads: self.uploads.clone(),
+            imports: config.imports.guard(),
+            limits: Arc::new(Limits::new(&config.limits)),
         }
     }
 

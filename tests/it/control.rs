@@ -153,3 +153,77 @@ async fn a_page_of_any_website_learns_what_it_was_answered() {
         assert_eq!(allowed, "*, Authorization", "the star does not cover that one");
     }
 }
+
+#[tokio::test]
+async fn who_asks_or_guesses_too_often_is_told_to_wait() {
+    let data = data_with_pair(&[]);
+    let (_, key) = create_key(data.path(), &["api"]);
+    let (_, other) = create_key(data.path(), &["api"]);
+    let limits = [("limits.requests_per_second", "10"), ("limits.guesses_per_minute", "5")];
+    let edge = Edge::start_in(data, &limits);
+    let ask = async |key: &str| {
+        let reply = edge.send("GET", "/api/v1/keys", &[(KEY, key)]).await;
+        assert_eq!(
+            reply.header("access-control-allow-origin"),
+            "*",
+            "a page can tell it from a dead network"
+        );
+        assert_eq!(reply.has("retry-after"), reply.status == 429, "{reply:?}");
+        reply
+    };
+    let mut guesses = Vec::new();
+    for _ in 0..8 {
+        guesses.push(ask("key-of-a-stranger").await.status);
+    }
+    assert_eq!(guesses, [401, 401, 401, 401, 401, 401, 429, 429]);
+    assert_eq!(ask("another-guess").await.code(), "too_many_requests");
+    assert_eq!(ask(&other).await.status, 200, "keys are not held up by guesses");
+    let mut connection = edge.connect().await;
+    let mut statuses = Vec::new();
+    for _ in 0..60 {
+        connection.ask("GET", "/api/v1/keys", &[(KEY, &key)]).await;
+        statuses.push(connection.reply("GET").await.status);
+    }
+    assert!(statuses.contains(&429) && statuses[..10] == [200; 10], "{statuses:?}");
+    assert_eq!(ask(&other).await.status, 200, "each key is counted for itself");
+}
+
+#[tokio::test]
+async fn a_named_request_is_done_once() {
+    let (edge, key) = edge();
+    let send = async |target: &str, name: &str, body: &str| {
+        let length = body.len().to_string();
+        let mut connection = edge.connect().await;
+        let headers = [(KEY, key.as_str()), ("Idempotency-Key", name), ("Content-Length", &length)];
+        connection.ask("POST", target, &headers).await;
+        connection.write(body.as_bytes()).await;
+        connection.reply("POST").await
+    };
+    let body = r#"{"keys":["a"]}"#;
+    let first = send(PURGE, "one", body).await;
+    let again = send(PURGE, "one", body).await;
+    assert_eq!((first.status, first.has("idempotency-replayed")), (200, false));
+    assert_eq!((again.status, again.header("idempotency-replayed").as_str()), (200, "true"), "{again:?}");
+    assert_eq!((&again.body, again.header("content-type")), (&first.body, first.header("content-type")));
+    assert_ne!(send(PURGE, "two", body).await.body, first.body, "another generation");
+    let other = send(PURGE, "one", r#"{"keys":["b"]}"#).await;
+    assert_eq!((other.status, other.code().as_str()), (422, "idempotency_key_reused"));
+    for name in ["", &"x".repeat(256)] {
+        assert_eq!(send(PURGE, name, body).await.code(), "bad_request", "{name:?}");
+    }
+    let refused = send(PURGE, "three", "{}").await;
+    assert_eq!((refused.status, &send(PURGE, "three", "{}").await.body), (400, &refused.body));
+    let secrets = [
+        send("/api/v1/keys", "four", r#"{"kind":"api"}"#).await,
+        send("/api/v1/keys", "four", r#"{"kind":"api"}"#).await,
+    ];
+    assert!(
+        secrets.iter().all(|reply| reply.status == 201) && secrets[0].body != secrets[1].body,
+        "never kept"
+    );
+    let racers = futures::future::join_all((0..8).map(|_| send(PURGE, "five", body))).await;
+    let made =
+        racers.iter().filter(|reply| reply.status == 200 && !reply.has("idempotency-replayed")).count();
+    assert_eq!(made, 1, "{racers:?}");
+    assert!(racers.iter().all(|reply| reply.status == 200 || reply.code() == "idempotency_under_way"));
+}

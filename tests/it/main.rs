@@ -20,6 +20,7 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod links;
+mod openapi;
 mod origin;
 mod originals;
 mod overload;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures::stream;
 use futures::stream::{StreamExt, TryStreamExt};
-use kinora::api::{Control, Public, public_routes};
+use kinora::api::{Control, Limits, Public, public_routes};
 use kinora::cache::Purger;
 use kinora::cache::{Generations, Subject, Verdict};
 use kinora::failure::{Code, Failure};
@@ -54,6 +54,12 @@ impl Api {
         let birth = generations.load().newest();
         let settings = kinora::config::Config::from_layers(None, []).expect("the built-in settings");
         let public = Public {
+            limits: Arc::new(Limits::new(&settings.limits)),
+            uploads: uploads(&catalog, data.path()),
+            assets: Assets::new(reopened.clone()),
+            rules: Rules::within(2048, 1536),
+            bucket: None,
+            public_url: String::new(),
             keys: Arc::new(ArcSwap::from_pointee(ring)),
             // As in the server: not the one that was opened at the start, and connected when needed.
             catalog: reopened.clone(),
