@@ -100,3 +100,60 @@ impl Assets {
         known.boxed().shared()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::{Asset, Config, EventKind};
+    use crate::setting::Secret;
+
+    const ID: AssetId = AssetId::new([7; 16]);
+
+    async fn catalog(directory: &tempfile::TempDir) -> Catalog {
+        let config = Config { url: Secret::new("sqlite:kinora.sqlite") };
+        Catalog::open(&config, directory.path()).await.expect("open")
+    }
+
+    async fn rename(catalog: &Catalog, name: &str, now: u64) {
+        let change = |asset: &mut Asset| {
+            asset.name = name.to_owned();
+            Ok::<_, metadata::Error>(())
+        };
+        catalog.change_asset(&ID, None, None, now, change).await.expect("changed");
+    }
+
+    #[tokio::test]
+    async fn a_change_is_known_here_at_once_and_elsewhere_when_it_is_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let here = catalog(&directory).await;
+        let assets = Assets::new(here.clone());
+        let name = async || assets.find(ID).await.expect("asked").map(|asset| asset.name.clone());
+        assert_eq!((name().await, assets.at_hand(ID)), (None, None));
+        let asset = Asset::new(ID, "a", 1000);
+        here.insert_assets(&[asset], EventKind::FileSaved, 1000).await.expect("recorded");
+        assert_eq!(name().await.as_deref(), Some("a"), "that there was none is forgotten as well");
+        assert_eq!(assets.at_hand(ID).map(|asset| asset.name.clone()).as_deref(), Some("a"));
+        rename(&here, "b", 1001).await;
+        assert_eq!(assets.at_hand(ID), None);
+        assert_eq!(name().await.as_deref(), Some("b"));
+
+        let elsewhere = catalog(&directory).await;
+        rename(&elsewhere, "c", 1002).await;
+        assert_eq!(name().await.as_deref(), Some("b"), "nobody has told");
+        assets.follow(1002 + CLOCKS_DIFFER + 1).await.expect("asked");
+        assert_eq!(name().await.as_deref(), Some("b"), "that was before");
+        assets.follow(1002).await.expect("asked");
+        assert_eq!(name().await.as_deref(), Some("c"));
+    }
+
+    #[tokio::test]
+    async fn equal_questions_are_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let assets = Assets::new(catalog(&directory).await);
+        let asset = Asset::new(ID, "a", 1000);
+        assets.catalog.insert_assets(&[asset], EventKind::FileSaved, 1000).await.expect("recorded");
+        let found = futures::future::join_all((0..50).map(|_| assets.find(ID))).await;
+        let found: Vec<_> = found.into_iter().map(|found| found.expect("asked").expect("there")).collect();
+        assert!(found.iter().all(|other| Arc::ptr_eq(other, &found[0])));
+    }
+}

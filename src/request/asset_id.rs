@@ -14,7 +14,7 @@ pub struct InvalidAssetId;
 
 impl AssetId {
     /// The id of these bytes, which whoever makes an asset draws at random.
-    pub fn new(bytes: [u8; 16]) -> Self {
+    pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 }

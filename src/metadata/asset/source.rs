@@ -149,3 +149,35 @@ impl Row {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::on_both::{Place, on_both_databases};
+    use crate::metadata::{Asset, EventKind};
+
+    on_both_databases!(the_source_of_an_asset_is_what_its_row_says);
+
+    async fn the_source_of_an_asset_is_what_its_row_says(place: Place) {
+        let catalog = place.open().await;
+        let id = AssetId::new([7; 16]);
+        assert_eq!(catalog.asset_source(&id).await.expect("asked"), None);
+        let key = ObjectKey::new("kinora/a/1/cat.jpg").expect("a key");
+        let asset = Asset { key: Some(key.clone()), public: true, ..Asset::new(id, "cat.jpg", 1000) };
+        catalog.insert_assets(&[asset], EventKind::FileSaved, 1000).await.expect("recorded");
+        let source = catalog.asset_source(&id).await.expect("asked").expect("there");
+        assert_eq!((source.id.as_str(), source.name.as_str()), (id.to_string().as_str(), "cat.jpg"));
+        assert!(source.is_open(&Source::Asset(id)) && !source.is_deleted);
+        assert_eq!(source.object(&Source::Asset(id)).map(|object| &object.key), Some(&key));
+        assert_eq!(source.object(&Source::Conversion(id, "small".to_owned())), None);
+
+        let purged = catalog.objects_purged(&[PurgeScope::Asset(id.to_string())]).await.expect("asked");
+        assert_eq!(purged[1..], [PurgeScope::Key(key.as_str().to_owned())], "its object goes with it");
+        let changed = async |second| catalog.assets_changed_since(second).await.expect("asked");
+        assert_eq!((changed(1000).await, changed(1001).await), (Some(vec![id]), Some(Vec::new())));
+        catalog.delete_asset(&id, None, 2000).await.expect("deleted");
+        let source = catalog.asset_source(&id).await.expect("asked").expect("there");
+        assert!(source.is_deleted && source.version == 2);
+        assert_eq!(changed(2000).await, Some(vec![id]));
+    }
+}
