@@ -591,15 +591,16 @@ async fn ten_thousand_deliveries_take_less_than_a_minute() {
     bench.ask("PATCH", &format!("/hooks/{hook}"), json!({ "enabled": false })).await;
     let url = format!("sqlite:{}", bench.edge.data_dir().join("kinora.sqlite").display());
     let catalog = sqlx::SqlitePool::connect(&url).await.expect("open");
-    let body = vec![b' '; 2000];
-    let mut writing = catalog.begin().await.expect("begun");
-    for number in 1..=COUNT as i64 {
-        let event = "INSERT INTO events (seq, id, kind, asset_version, body, created_at) VALUES ($1, $2, 'file-saved', 1, $3, 1)";
-        let event = sqlx::query(event).bind(number).bind(format!("evt_{number}")).bind(&body);
-        event.execute(&mut *writing).await.expect("an event");
-        let delivery =
-            "INSERT INTO deliveries (event_seq, hook_id, state, due_at) VALUES ($1, $2, 'pending', 1)";
-        sqlx::query(delivery).bind(number).bind(&hook).execute(&mut *writing).await.expect("a delivery");
+    let mut writing = catalog.begin_with("BEGIN IMMEDIATE").await.expect("begun");
+    for statement in [
+        "INSERT INTO events (seq, id, kind, asset_version, body, created_at)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+         SELECT i, 'evt_' || i, 'file-saved', 1, zeroblob(2000), unixepoch() FROM n WHERE $2 <> ''",
+        "INSERT INTO deliveries (event_seq, hook_id, state, due_at)
+         SELECT seq, $2, 'pending', 1 FROM events WHERE seq <= $1",
+    ] {
+        let insert = sqlx::query(statement).bind(COUNT as i64).bind(&hook);
+        insert.execute(&mut *writing).await.expect("inserted");
     }
     writing.commit().await.expect("committed");
     let began = std::time::Instant::now();
