@@ -196,8 +196,10 @@ impl Uploads {
         self.tell_length(held, length)?;
         let limit = held.upload.length.unwrap_or(self.config.max_bytes.as_u64());
         let mut source = Source::new(body, limit.saturating_sub(offset));
-        if held.upload.state == UploadState::Done {
-            return source.batch(1).await.map(drop);
+        if held.upload.state != UploadState::Open {
+            // No byte more may come, and the draft may be gone: it had become an object when its maker was killed.
+            source.batch(1).await?;
+            return self.seal(held).await;
         }
         match checksum {
             Some(checksum) => self.receive_checked(held, source, checksum).await?,

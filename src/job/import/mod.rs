@@ -220,7 +220,12 @@ fn fault(error: upload::Error) -> Fault {
         E::OtherLength { .. } | E::Source(_) => {
             return Fault::passing("source_failed", "the source broke off");
         }
-        E::Lost | E::Bucket(_) | E::Catalog(_) | E::Damaged(_) => {
+        // One file comes alone.
+        E::Lost | E::Bucket(_) | E::Catalog(_) | E::Damaged(_) | E::TooManyFiles { .. } => {
+            return hidden(&error, "the file cannot be stored");
+        }
+        // Of uploads that come in pieces, which an import does not.
+        E::NoSuchUpload | E::Expired | E::Busy | E::OtherOffset { .. } | E::OtherChecksum | E::NotWhole => {
             return hidden(&error, "the file cannot be stored");
         }
     };
