@@ -8,13 +8,15 @@ use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::SqlitePool;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Sqlite, SqlitePool};
 
 use crate::metadata::Error;
 use crate::metadata::db::{Change, migrated};
@@ -23,6 +25,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The connections to one file.
 #[derive(Debug, Clone)]
@@ -61,7 +64,7 @@ impl Pools {
 pub(super) async fn migrate(writer: &SqlitePool) -> Result<(), Error> {
     // Several processes may start at the same moment, and SQLite has no lock around all migrations: one
     // fails on what another has just made, and finds one migration less to do next time.
-    let mut connection = writer.acquire().await?;
+    let mut connection = first_connection(writer).await?;
     let mut outcome = run(&mut connection).await;
     for _ in MIGRATIONS.iter() {
         if !matches!(outcome, Err(MigrateError::ExecuteMigration(..) | MigrateError::Execute(_))) {
@@ -70,6 +73,25 @@ pub(super) async fn migrate(writer: &SqlitePool) -> Result<(), Error> {
         outcome = run(&mut connection).await;
     }
     migrated(&MIGRATIONS, outcome)
+}
+
+/// Waits for others who make the same file: its change to the write-ahead log fails at once where all else
+/// waits for [`BUSY_TIMEOUT`].
+async fn first_connection(writer: &SqlitePool) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+    let until = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match writer.acquire().await {
+            Err(sqlx::Error::Database(error)) if is_busy(&*error) && Instant::now() < until => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// SQLITE_BUSY, whatever the extended part of the code says.
+fn is_busy(error: &dyn DatabaseError) -> bool {
+    error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 async fn run(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
