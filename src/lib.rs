@@ -9,7 +9,7 @@
 //! | settings | [`config`] |
 //! | border | [`proxy`], [`api`] |
 //! | errors as HTTP | [`failure`] |
-//! | work | [`cache`], [`render`], [`upload`], [`webhook`] |
+//! | work | [`cache`], [`render`], [`upload`], [`webhook`], [`job`] |
 //! | proof and facts | [`signature`], [`metadata`] |
 //! | requests and bytes | [`request`], [`origin`] |
 //! | ground | [`transform`], [`headers`], [`net`], [`telemetry`], [`setting`] |

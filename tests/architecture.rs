@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["proxy", "api"],
     &["failure"],
-    &["cache", "render", "upload", "webhook"],
+    &["cache", "render", "upload", "webhook", "job"],
     &["signature", "metadata"],
     &["request", "origin"],
     &["transform", "headers", "net", "telemetry", "setting"],
@@ -42,8 +42,8 @@ const PURE: &[&str] = &["transform", "request", "signature", "headers"];
 /// Modules that may speak of HTTP status codes; `origin` reads those of its upstream.
 const STATUS_HOMES: &[&str] = &["failure", "proxy", "api", "origin"];
 
-/// Modules that may compare a status with a number: what may be kept depends on it (RFC 9111).
-const STATUS_READERS: &[&str] = &["cache"];
+/// Modules that may compare a status with a number: what may be kept (RFC 9111), or was received, depends on it.
+const STATUS_READERS: &[&str] = &["cache", "job", "webhook"];
 
 /// The one file that may read the environment.
 const ENVIRONMENT_HOME: &str = "src/config/source.rs";

@@ -51,7 +51,24 @@ impl Client {
         let head = self.read_head();
         let mut body = vec![0; head.length()];
         self.stream.read_exact(&mut body).expect("a body");
+        if head.header("transfer-encoding").is_some() && head.status != 204 {
+            self.read_chunks(&mut body);
+        }
         (head, String::from_utf8(body).expect("text"))
+    }
+
+    fn read_chunks(&mut self, body: &mut Vec<u8>) {
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).expect("a length");
+            let length = usize::from_str_radix(line.trim(), 16).expect("a length");
+            let mut chunk = vec![0; length + 2];
+            self.stream.read_exact(&mut chunk).expect("a chunk");
+            body.extend_from_slice(&chunk[..length]);
+            if length == 0 {
+                return;
+            }
+        }
     }
 
     fn read_head(&mut self) -> Head {

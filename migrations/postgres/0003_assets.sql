@@ -36,8 +36,10 @@ CREATE INDEX assets_name ON assets (name_lower, seq) WHERE deleted_at IS NULL;
 CREATE INDEX assets_content_type ON assets (content_type, seq) WHERE deleted_at IS NULL;
 CREATE INDEX assets_creator ON assets (creator_id, seq) WHERE deleted_at IS NULL;
 CREATE INDEX assets_upload_time ON assets (upload_time, seq) WHERE deleted_at IS NULL;
-CREATE INDEX assets_update_time ON assets (update_time, seq) WHERE deleted_at IS NULL;
 CREATE INDEX assets_size ON assets (size, seq) WHERE deleted_at IS NULL;
+
+-- What has changed is asked for wherever it lies.
+CREATE INDEX assets_update_time ON assets (update_time, seq);
 
 -- The words that an asset is found by; `rowid` is its `seq`.
 CREATE TABLE asset_words (

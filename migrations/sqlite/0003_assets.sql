@@ -36,8 +36,10 @@ CREATE INDEX assets_name ON assets (deleted_at, name_lower);
 CREATE INDEX assets_content_type ON assets (deleted_at, content_type);
 CREATE INDEX assets_creator ON assets (deleted_at, creator_id);
 CREATE INDEX assets_upload_time ON assets (deleted_at, upload_time);
-CREATE INDEX assets_update_time ON assets (deleted_at, update_time);
 CREATE INDEX assets_size ON assets (deleted_at, size);
+
+-- What has changed is asked for wherever it lies.
+CREATE INDEX assets_update_time ON assets (update_time, deleted_at);
 
 -- The words that an asset is found by; `rowid` is its `seq`.
 CREATE VIRTUAL TABLE asset_words USING fts5 (

@@ -2,7 +2,7 @@
 //! the first one's answer, for a day.
 //!
 //! What a form with files says is told by its length: its bytes pass through, whatever they are. An answer that
-//! shows a secret is never kept, so what makes keys and webhooks takes no such header.
+//! shows a secret is never kept, so what makes keys and webhooks heeds no such header.
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer is the first one's.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Their answers show secrets.
-const SECRETIVE: [&str; 3] = ["/api/v1/keys", "/api/v1/hooks", "/api/v1/upload-tokens"];
+/// The answers of the first show secrets; the last has a protocol of its own for what is sent again.
+const EXEMPT: [&str; 4] = ["/api/v1/keys", "/api/v1/hooks", "/api/v1/upload-tokens", "/api/v1/uploads"];
 
 const MAX_NAME_BYTES: usize = 255;
 
@@ -37,7 +37,7 @@ const COME_AGAIN: u32 = 2;
 pub(super) async fn once(State(public): State<Arc<Public>>, request: Request, next: Next) -> Response {
     let is_meant = request.method() == Method::POST
         && request.headers().contains_key(IDEMPOTENCY_KEY)
-        && !SECRETIVE.iter().any(|path| request.uri().path().starts_with(path));
+        && !EXEMPT.iter().any(|path| request.uri().path().starts_with(path));
     let key = api_key(request.headers())
         .and_then(|sent| public.keys.load().api_key(sent).map(|key| key.id.clone()));
     match key.filter(|_| is_meant) {

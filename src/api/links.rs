@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::HOST;
+use http::request::Parts;
 use humantime::format_rfc3339_seconds;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -38,7 +39,7 @@ const BUCKET_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// A link.
 #[derive(Debug, Serialize)]
 struct Link {
-    id: AssetId,
+    id: String,
     key: String,
     url: String,
     /// ISO 8601.
@@ -82,24 +83,18 @@ pub(super) fn routes() -> Router<Arc<Public>> {
         .route("/api/v1/assets/get_link", post(many).fallback(async || only("POST")))
 }
 
-async fn one(
-    State(public): State<Arc<Public>>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Response {
+async fn one(State(public): State<Arc<Public>>, Path(id): Path<String>, head: Parts) -> Response {
     let answer = async {
-        public.authorize(request.headers(), Scope::Read)?;
-        let maker = Maker::new(&public, query.as_deref(), &request)?;
-        maker.link(&id).await
+        public.authorize(&head.headers, Scope::Read)?;
+        Maker::new(&public, &head)?.link(&id).await
     };
     answer.await.map_or_else(refuse, |link| uncached(Json(link)))
 }
 
-async fn many(State(public): State<Arc<Public>>, RawQuery(query): RawQuery, request: Request) -> Response {
+async fn many(State(public): State<Arc<Public>>, head: Parts, request: Request) -> Response {
     let answer = async {
-        public.authorize(request.headers(), Scope::Read)?;
-        let maker = Maker::new(&public, query.as_deref(), &request)?;
+        public.authorize(&head.headers, Scope::Read)?;
+        let maker = Maker::new(&public, &head)?;
         let ids: Vec<String> = body::value(&body::whole(request).await?)?;
         if ids.len() > MAX_ASSETS {
             let detail = format!("{} assets; at most {MAX_ASSETS} in one request", ids.len());
@@ -130,20 +125,20 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(public: &'a Public, query: Option<&str>, request: &Request) -> Result<Self, Failure> {
-        let wish = Wish::read(query.unwrap_or_default())?;
+    fn new(public: &'a Public, head: &Parts) -> Result<Self, Failure> {
+        let wish = Wish::read(head.uri.query().unwrap_or_default())?;
         let ring = public.keys.load();
         let key = match &wish.access_id {
-            Some(access_id) => ring.signing_key(access_id).ok_or_else(|| {
-                Failure::new(Code::BadRequest, "`accessId` names no active signing key")
-            })?,
+            Some(access_id) => ring
+                .signing_key(access_id)
+                .ok_or_else(|| Failure::new(Code::BadRequest, "`accessId` names no active signing key"))?,
             None => ring.newest_signing_key().ok_or_else(|| {
                 Failure::new(Code::NoSigningKey, "make one with `kinora key create signing`")
             })?,
         };
         let now = now();
         let expires = wish.expires(now)?;
-        Ok(Self { expires, key: key.clone(), base: base(public, request), public, wish, now })
+        Ok(Self { expires, key: key.clone(), base: base(public, head), public, wish, now })
     }
 
     async fn link(&self, id: &str) -> Result<Link, Failure> {
@@ -164,7 +159,7 @@ impl<'a> Maker<'a> {
                 format!("{}{}", self.base, signed.map_err(|error| Failure::hidden(Code::Internal, error))?)
             }
         };
-        Ok(Link { id: asset_id, key: self.wish.key.clone(), url, expires_at: iso(self.expires) })
+        Ok(Link { id: asset.id.clone(), key: self.wish.key.clone(), url, expires_at: iso(self.expires) })
     }
 
     /// Where the edge delivers it, and the object if it is one by itself.
@@ -174,9 +169,9 @@ impl<'a> Maker<'a> {
         id: AssetId,
     ) -> Result<(String, Option<&'o AssetObject>), Failure> {
         let name = &self.wish.key;
-        let original = asset.object(&Source::Asset(id)).ok_or_else(|| {
-            Failure::new(Code::AssetNotReady, format!("its status is {}", asset.status))
-        })?;
+        let original = asset
+            .object(&Source::Asset(id))
+            .ok_or_else(|| Failure::new(Code::NotStored, format!("its status is {}", asset.status)))?;
         if name == "original" {
             return Ok((format!("/api/v1/assets/{id}/original"), Some(original)));
         }
@@ -206,14 +201,14 @@ impl<'a> Maker<'a> {
 }
 
 /// What stands in front of a path: as configured, or as the client has reached us.
-fn base(public: &Public, request: &Request) -> String {
+fn base(public: &Public, head: &Parts) -> String {
     if !public.public_url.is_empty() {
         return public.public_url.clone();
     }
-    let is_tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_tls);
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let is_tls = head.extensions.get::<Peer>().is_some_and(|peer| peer.is_tls);
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     // HTTP/2 has it in the target.
-    let host = host.or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+    let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
     host.map(|host| format!("{}://{host}", if is_tls { "https" } else { "http" })).unwrap_or_default()
 }
 
@@ -227,12 +222,17 @@ impl Wish {
         let (mut is_download, mut is_for_bucket) = (None, None);
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, raw) = parameter.split_once('=').unwrap_or((parameter, ""));
+            if raw.is_empty() {
+                continue;
+            }
             let value = percent_decode_str(raw).decode_utf8_lossy().into_owned();
             let bad = |allowed: &str| Failure::new(Code::BadOption, format!("`{name}` takes {allowed}"));
             let is_first = match name {
                 "key" => key.replace(value).is_none(),
                 "accessId" => access_id.replace(value).is_none(),
-                "expiry" => lives.replace(Life::read(&value).ok_or_else(|| bad("seconds, or MAX"))?).is_none(),
+                "expiry" => {
+                    lives.replace(Life::read(&value).ok_or_else(|| bad("seconds, or MAX"))?).is_none()
+                }
                 "delivery" => {
                     let choice = choose(&value, ["display", "download"]);
                     is_download.replace(choice.ok_or_else(|| bad("display or download"))?).is_none()
@@ -241,7 +241,12 @@ impl Wish {
                     let choice = choose(&value, ["cdn", "object_storage"]);
                     is_for_bucket.replace(choice.ok_or_else(|| bad("cdn or object_storage"))?).is_none()
                 }
-                _ => return Err(Failure::new(Code::BadOption, "there are key, expiry, accessId, delivery and link_type")),
+                _ => {
+                    return Err(Failure::new(
+                        Code::BadOption,
+                        "there are key, expiry, accessId, delivery and link_type",
+                    ));
+                }
             };
             if !is_first {
                 return Err(Failure::new(Code::RepeatedOption, format!("`{name}` is given more than once")));
@@ -290,6 +295,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_a_download_of_the_original_for_ten_minutes() {
+        assert_eq!(Wish::read(""), Wish::read("key=&expiry=&accessId=&delivery=&link_type"));
         let wish = Wish::read("").expect("a wish");
         assert_eq!((wish.key.as_str(), wish.is_download, wish.is_for_bucket), ("original", true, false));
         assert_eq!(wish.expires(1_000), Ok(1_600));
@@ -311,7 +317,6 @@ mod tests {
             "expiry=604801&link_type=object_storage",
             "expiry=max",
             "expiry=-1",
-            "expiry=",
             "expiry=1.5",
             "expiry=99999999999999999999",
             "delivery=show",

@@ -18,9 +18,11 @@ use crate::cache::{Assets, Purger};
 use crate::failure::{Code, ERROR, Failure, PROBLEM_TYPE};
 use crate::headers::api_key::api_key;
 use crate::metadata::Catalog;
+use crate::net::Guard;
 use crate::origin::Bucket;
 use crate::request::Rules;
 use crate::signature::{ApiKey, KeyRing, Scope, UploadKey};
+use crate::upload::Uploads;
 use crate::webhook;
 
 /// What the control plane works with.
@@ -64,6 +66,10 @@ pub enum Uploader {
 pub fn public_routes(public: Public) -> Router {
     let public = Arc::new(public);
     Router::new()
+        .merge(assets::routes())
+        .merge(hooks::routes())
+        .merge(import::routes())
+        .merge(jobs::routes())
         .merge(keys::routes())
         .merge(links::routes())
         .merge(openapi::routes())
@@ -105,11 +111,6 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         refuse(self)
     }
-}
-
-/// Unix seconds.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 impl Public {
@@ -160,6 +161,11 @@ impl Public {
 
 fn no_key() -> Failure {
     Failure::new(Code::ApiKeyNeeded, "send it as `X-FileSpin-Api-Key: KEY` or `Authorization: Bearer KEY`")
+}
+
+/// Unix seconds.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// The answer of a path to methods that it does not know; these are the ones that it does.

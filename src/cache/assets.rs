@@ -1,7 +1,7 @@
 //! What is known of assets, so that a request for one need not ask the catalogue.
 //!
-//! A change in this process is known at once, because whoever makes it calls [`Assets::forget`]; that of
-//! another process when [`Assets::follow`] is called next.
+//! A change in this process is known when it is done, because the catalogue tells; that of another process when
+//! [`Assets::follow`] is called next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,12 +41,13 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Those of a catalogue.
+    /// Those of a catalogue, which tells us alone of changes.
     pub fn new(catalog: Catalog) -> Self {
-        Self {
-            catalog,
-            known: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(LIFE).build(),
-        }
+        let known = moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(LIFE).build();
+        let assets = Self { catalog, known };
+        let known = assets.known.clone();
+        assets.catalog.on_asset_change(move |id| known.invalidate(id));
+        assets
     }
 
     /// The asset of this id; `None` if there is none.
@@ -68,7 +69,7 @@ impl Assets {
     }
 
     /// Whoever asks from now on learns what the catalogue says now.
-    pub fn forget(&self, id: &AssetId) {
+    fn forget(&self, id: &AssetId) {
         self.known.invalidate(id);
     }
 

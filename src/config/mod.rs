@@ -67,6 +67,8 @@ pub struct Config {
     pub purge: PurgeConfig,
     /// Whom webhooks may reach, and how patiently.
     pub webhooks: webhook::Config,
+    /// Whence files are imported, and how patiently.
+    pub imports: job::ImportConfig,
     /// Work that outlives a request.
     pub jobs: job::Config,
     /// What is logged.
@@ -131,7 +133,7 @@ impl Config {
             max_height: self.image.max_height,
             presets: self.image.presets(),
             presets_only: self.delivery.presets_only,
-            asset_prefix: Some("kinora".to_owned()),
+            asset_prefix: Some(self.upload.prefix.clone()),
         }
     }
 
@@ -152,6 +154,7 @@ impl Config {
             self.limits.check(),
             self.purge.check(),
             self.webhooks.check(),
+            self.imports.check(),
             self.jobs.check(),
             self.log.check(),
         ]

@@ -70,6 +70,9 @@ codes! {
     NoFile "no_file" 400 Client "No file was sent";
     TooManyFiles "too_many_files" 400 Client "There are too many files in one request";
     OtherLength "other_length" 400 Client "Other bytes came than were announced";
+    InvalidData "invalid_data" 400 Client "The data of the asset breaks a rule";
+    InvalidSchema "invalid_schema" 400 Client "The schema of data cannot be used";
+    DataNotReady "data_not_ready" 400 Client "The asset is still being stored";
     SignatureMissing "signature_missing" 401 Client "A signature, a path token or an API key is needed";
     ApiKeyNeeded "api_key_needed" 401 Client "An active API key is needed";
     UploadKeyInvalid "upload_key_invalid" 401 Client "The upload key is not active";
@@ -79,16 +82,17 @@ codes! {
     ScopeMissing "scope_missing" 403 Client "The API key may not do this";
     WebsiteNotAuthorized "website_not_authorized" 403 Client "The upload key is not for this website";
     NotFound "not_found" 404 Client "There is nothing here";
-    NoSigningKey "no_signing_key" 409 Client "There is no active signing key";
-    IdempotencyUnderWay "idempotency_under_way" 409 Client "The first request of this name is still under way";
-    NotStored "not_stored" 409 Client "The asset has no content yet";
     MethodNotAllowed "method_not_allowed" 405 Client "The method is not allowed here";
     NotAcceptable "not_acceptable" 406 Client "No format that is offered here is accepted";
     HeadTimeout "head_timeout" 408 Client "The request took too long to arrive";
+    NoSigningKey "no_signing_key" 409 Client "There is no active signing key";
+    IdempotencyUnderWay "idempotency_under_way" 409 Client "The first request of this name is still under way";
+    NotStored "not_stored" 409 Client "The asset has no content yet";
     UploadLost "upload_lost" 409 Client "Another request has taken the upload over";
     OtherOffset "other_offset" 409 Client "The upload's bytes end elsewhere";
     NotDeleted "not_deleted" 409 Client "It is not deleted";
     AssetReadOnly "asset_read_only" 409 Client "The asset is archived and can only be read";
+    JobEnded "job_ended" 409 Client "The job has ended already";
     TooManyHooks "too_many_hooks" 409 Client "There are as many webhooks as there may be";
     Deleted "deleted" 410 Client "It is deleted";
     UploadExpired "upload_expired" 410 Client "Nobody went on with the upload in time";
@@ -107,6 +111,7 @@ codes! {
     CorruptSource "corrupt_source" 422 Origin "The source is damaged";
     NoBucket "no_bucket" 422 Client "Nothing can be stored where the originals live";
     IdempotencyKeyReused "idempotency_key_reused" 422 Client "The name belongs to another request";
+    UploadBusy "upload_busy" 423 Client "Another request works on the upload";
     TooManyRequests "too_many_requests" 429 Client "There are too many requests";
     HeadTooLarge "head_too_large" 431 Client "The request's head is too large";
     OtherChecksum "other_checksum" 460 Client "The bytes have another checksum than the one sent along";

@@ -75,7 +75,9 @@ impl From<&metadata::Error> for Failure {
     fn from(error: &metadata::Error) -> Self {
         use metadata::Error as E;
         match error {
-            E::NoSuchKey(_) | E::NoSuchAsset(_) => Self::new(Code::NotFound, error.to_string()),
+            E::NoSuchKey(_) | E::NoSuchAsset(_) | E::NoSuch(_) => {
+                Self::new(Code::NotFound, error.to_string())
+            }
             E::AssetDeleted(_) => Self::new(Code::Deleted, error.to_string()),
             E::InvalidSchema(_) => Self::new(Code::InvalidSchema, error.to_string()),
             E::InvalidData(_) => Self::new(Code::InvalidData, error.to_string()),
@@ -181,6 +183,7 @@ impl From<upload::Error> for Failure {
             E::BadName(_) => Code::BadFileName,
             E::Empty => Code::EmptyFile,
             E::TooLarge { .. } => Code::FileTooLarge,
+            E::TooManyFiles { .. } => Code::TooManyFiles,
             E::OtherLength { .. } => Code::OtherLength,
             E::TypeNotTaken(_) => Code::TypeNotAllowed,
             E::TypeMismatch { .. } => Code::TypeMismatch,

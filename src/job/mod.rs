@@ -14,5 +14,5 @@ mod work;
 pub use config::Config;
 pub use import::{BadPlace, Import, ImportConfig, Place};
 pub use runner::Runner;
-pub use sweep::Sweep;
+pub use sweep::{Sweep, UploadSweep};
 pub use work::{Fault, Tally, Work};

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
 
 use crate::job::{Fault, Tally, Work};
 use crate::metadata::{Catalog, Error, Hold, Job, JobEnd, NewJob};
@@ -135,7 +136,7 @@ impl Turn {
 
     async fn attempt(&self, work: &dyn Work, mut stopping: watch::Receiver<bool>) -> Ended {
         let mut run = work.run(&self.job, &self.tally);
-        let mut ticks = tokio::time::interval(REPORT_EVERY);
+        let mut ticks = interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
             tokio::select! {
                 outcome = &mut run => return outcome.map_or_else(Ended::Failed, |()| Ended::Worked),

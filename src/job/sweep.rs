@@ -1,4 +1,5 @@
-//! The sweep of what was kept long enough: events with their deliveries, and jobs that have ended.
+//! Sweeps: of what was kept long enough (events with their deliveries, jobs that have ended), and of what
+//! uploads have left behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,13 @@ use async_trait::async_trait;
 
 use crate::job::{Fault, Tally, Work};
 use crate::metadata::{Catalog, Error, Job};
+use crate::upload::Uploads;
 
 /// How often it comes.
 const EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// What a process has left in the bucket that ended in the middle does not lie there long.
+const UPLOADS_EVERY: Duration = Duration::from_secs(30);
 
 /// So many rows go at once, so that nobody waits long for the one writer of SQLite.
 const BATCH: u32 = 500;
@@ -56,5 +61,31 @@ impl Work for Sweep {
             Fault::passing("catalog_failed", "the catalogue cannot be read or written")
         };
         self.at(job.updated_at, tally).await.map_err(failed)
+    }
+}
+
+/// Clears away what ended processes and given up uploads have left behind.
+pub struct UploadSweep {
+    /// Where it is.
+    pub uploads: Uploads,
+}
+
+#[async_trait]
+impl Work for UploadSweep {
+    fn kind(&self) -> &'static str {
+        "sweep-uploads"
+    }
+
+    fn comes_again(&self) -> Option<Duration> {
+        Some(UPLOADS_EVERY)
+    }
+
+    async fn run(&self, job: &Job, tally: &Arc<Tally>) -> Result<(), Fault> {
+        let swept = self.uploads.sweep(job.updated_at).await.map_err(|error| {
+            tracing::warn!(%error, "nothing was swept");
+            Fault::passing("storage_failed", "the catalogue or the bucket cannot be read")
+        })?;
+        tally.add(swept as u64);
+        Ok(())
     }
 }

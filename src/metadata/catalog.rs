@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use tokio::sync::watch;
+
+use crate::metadata::asset::Changes;
 use crate::metadata::db::{Change, Db, Either};
 use crate::metadata::{Config, Error};
 
@@ -9,6 +12,7 @@ use crate::metadata::{Config, Error};
 #[derive(Debug, Clone)]
 pub struct Catalog {
     pub(crate) db: Db,
+    pub(crate) changes: Changes,
 }
 
 impl Catalog {
@@ -18,7 +22,7 @@ impl Catalog {
     /// [`Error::NewerSchema`] for a catalogue of a newer version, else as the system has it.
     pub async fn open(config: &Config, data_dir: &Path) -> Result<Self, Error> {
         let address = config.address(data_dir).ok_or(Error::UnknownUrl)?;
-        Ok(Self { db: Db::open(&address).await? })
+        Ok(Self { db: Db::open(&address).await?, changes: Changes::default() })
     }
 
     /// A catalogue that [`Catalog::open`] has brought up to date before: nothing is looked at now, it
@@ -28,7 +32,7 @@ impl Catalog {
     /// [`Error::UnknownUrl`].
     pub fn reopen(config: &Config, data_dir: &Path) -> Result<Self, Error> {
         let address = config.address(data_dir).ok_or(Error::UnknownUrl)?;
-        Ok(Self { db: Db::reopen(&address) })
+        Ok(Self { db: Db::reopen(&address), changes: Changes::default() })
     }
 
     /// Whether there already is a catalogue to open. A server is there whether it answers or not.
@@ -47,6 +51,12 @@ impl Catalog {
     /// [`Error::Database`].
     pub async fn change(&self) -> Result<Change, Error> {
         self.db.change().await
+    }
+
+    /// Wakes whoever waits for it when something was committed through this catalogue or a clone of it,
+    /// and has not only written one row.
+    pub fn commits(&self) -> watch::Receiver<()> {
+        self.db.commits()
     }
 
     /// Finishes what is under way and closes all connections.

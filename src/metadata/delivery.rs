@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::metadata::db::{Tx, on};
+use crate::metadata::db::on;
 use crate::metadata::{Catalog, Error, EventKind, outbox};
 
 /// Where a delivery stands.
@@ -120,7 +120,9 @@ impl Catalog {
     ) -> Result<Vec<Delivery>, Error> {
         // Each has an index that it reads from the end.
         let query = match (state, hook) {
-            (None, None) => select!("WHERE d.id < $3 AND $1 IS NULL AND $2 IS NULL ORDER BY d.id DESC LIMIT $4"),
+            (None, None) => {
+                select!("WHERE d.id < $3 AND $1 IS NULL AND $2 IS NULL ORDER BY d.id DESC LIMIT $4")
+            }
             (Some(_), None) => {
                 select!("WHERE d.state = $1 AND $2 IS NULL AND d.id < $3 ORDER BY d.id DESC LIMIT $4")
             }
@@ -168,7 +170,7 @@ impl Catalog {
             .execute(connection)
             .await
             .map(|done| done.rows_affected()))?;
-        finish(tx).await?;
+        tx.commit().await?;
         if replayed == 0 { Err(Error::NoSuch("delivery that waits or has ended")) } else { Ok(()) }
     }
 
@@ -185,7 +187,7 @@ impl Catalog {
             .execute(connection)
             .await
             .map(|done| done.rows_affected()))?;
-        finish(tx).await?;
+        tx.commit().await?;
         Ok(replayed)
     }
 
@@ -211,7 +213,7 @@ impl Catalog {
             .execute(connection)
             .await
             .map(|done| done.rows_affected()))?;
-        finish(tx).await?;
+        tx.commit().await?;
         Ok(replayed)
     }
 
@@ -231,15 +233,9 @@ impl Catalog {
             .bind(now.cast_signed())
             .fetch_one(connection)
             .await)?;
-        finish(tx).await?;
+        tx.commit().await?;
         Ok((event, id.cast_unsigned()))
     }
-}
-
-/// There is something to send once it is committed.
-async fn finish(mut tx: Tx) -> Result<(), Error> {
-    tx.has_news();
-    tx.commit().await
 }
 
 fn status(number: Option<i64>) -> Option<u16> {

@@ -127,12 +127,15 @@ impl Catalog {
     ///
     /// # Errors
     /// That of the database.
-    pub async fn has_due_deliveries(&self, now: u64) -> Result<bool, Error> {
-        let query = "SELECT EXISTS (SELECT 1 FROM hooks h WHERE h.enabled AND h.paused_until <= $1 AND EXISTS
-            (SELECT 1 FROM deliveries d WHERE d.hook_id = h.id AND
-             ((d.state = 'pending' AND d.due_at <= $1) OR (d.state = 'leased' AND d.lease_until <= $1))))";
+    pub async fn has_due_deliveries(&self, lease: Lease, now: u64) -> Result<bool, Error> {
+        let query = "SELECT EXISTS (SELECT 1 FROM hooks h WHERE h.enabled AND h.paused_until <= $1
+                AND (SELECT count(*) FROM deliveries d WHERE d.hook_id = h.id AND d.state = 'leased') < $2
+                AND EXISTS (SELECT 1 FROM deliveries d
+                            WHERE d.hook_id = h.id AND d.state = 'pending' AND d.due_at <= $1))
+            OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'leased' AND lease_until <= $1)";
         Ok(on!(self.db.reader(), pool => sqlx::query_scalar(query)
             .bind(now.cast_signed())
+            .bind(i64::from(lease.per_hook))
             .fetch_one(pool)
             .await)?)
     }
@@ -259,7 +262,8 @@ async fn ready(tx: &mut Tx, now: u64) -> Result<Vec<Hook>, Error> {
 
 async fn take(tx: &mut Tx, hook: Hook, lease: Lease, now: u64) -> Result<Vec<Leased>, Error> {
     // Whoever holds the hook's row is alone with its deliveries, and counts them now.
-    let update = "UPDATE deliveries SET state = 'leased', attempts = attempts + 1, fence = fence + 1, lease_until = $3
+    let update =
+        "UPDATE deliveries SET state = 'leased', attempts = attempts + 1, fence = fence + 1, lease_until = $3
         WHERE id IN (SELECT id FROM deliveries WHERE hook_id = $1 AND state = 'pending' AND due_at <= $2
             ORDER BY due_at, id LIMIT (SELECT CASE WHEN count(*) < $4 THEN $4 - count(*) ELSE 0 END
                                        FROM deliveries WHERE hook_id = $1 AND state = 'leased'))
@@ -300,4 +304,400 @@ struct Row {
     attempts: i64,
     event_id: String,
     body: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::metadata::on_both::{Place, execute, on_both_databases};
+    use crate::metadata::{DeliveryState, EventKind, HookChange, NewHook, outbox};
+    use crate::request::AssetId;
+    use crate::setting::Secret;
+    use DeliveryState::{Dead, Done, Leased as Under, Pending};
+
+    const LEASE: Lease = Lease { per_hook: 3, seconds: 30 };
+
+    on_both_databases!(
+        an_event_is_delivered_to_the_hooks_that_want_it_and_only_if_its_change_is_committed,
+        each_hook_has_its_own_places_whatever_the_others_do,
+        what_came_of_an_attempt_decides_what_is_next,
+        a_lease_that_has_ended_is_given_to_another_and_its_holder_can_only_tell_what_it_saw,
+        many_takers_at_once_take_each_delivery_once,
+        a_hook_rests_and_ends_as_its_attempts_say,
+        what_has_ended_is_replayed_one_by_one_by_state_and_by_time,
+        what_is_old_is_forgotten_with_its_deliveries,
+        secrets_are_rotated_with_an_overlap,
+        the_settings_form_replaces_its_own_hooks_alone,
+    );
+
+    fn wish(url: &str, events: &[EventKind]) -> NewHook {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        NewHook { url: url.to_owned(), name: String::new(), events: events.to_vec(), secret }
+    }
+
+    async fn hook(catalog: &Catalog) -> String {
+        let wish = wish("https://example.com/", &EventKind::ALL);
+        catalog.create_hook(&wish, 1).await.expect("made").id
+    }
+
+    /// Records an event as a change of an asset does.
+    async fn happen(catalog: &Catalog, kind: EventKind, version: u64, now: u64) {
+        let mut tx = catalog.db.begin().await.expect("begun");
+        let body = format!("{{\"version\":{version}}}");
+        let id = AssetId::new([7; 16]);
+        outbox::record(&mut tx, kind, &id, version, body.as_bytes(), now).await.expect("recorded");
+        tx.commit().await.expect("committed");
+    }
+
+    async fn turn(catalog: &Catalog, settled: &[Settled], now: u64) -> Vec<Leased> {
+        catalog.turn_deliveries(settled, LEASE, now).await.expect("a turn")
+    }
+
+    fn settled(leased: &Leased, at: u64, next: Next, effect: HookEffect) -> Settled {
+        Settled {
+            id: leased.id,
+            fence: leased.fence,
+            hook: leased.hook.id.clone(),
+            at,
+            milliseconds: 5,
+            status: Some(500),
+            error: None,
+            detail: None,
+            response: b"no".to_vec(),
+            next,
+            effect,
+        }
+    }
+
+    /// States of all deliveries to a hook, oldest first.
+    async fn states(catalog: &Catalog, hook: &str) -> Vec<DeliveryState> {
+        let mut all = catalog.deliveries(None, Some(hook), u64::MAX, 1000).await.expect("listed");
+        all.reverse();
+        all.into_iter().map(|delivery| delivery.state).collect()
+    }
+
+    async fn an_event_is_delivered_to_the_hooks_that_want_it_and_only_if_its_change_is_committed(
+        place: Place,
+    ) {
+        let catalog = place.open().await;
+        let all = hook(&catalog).await;
+        let some = wish("https://example.com/b", &[EventKind::FileDeleted]);
+        let some = catalog.create_hook(&some, 1).await.expect("made").id;
+        let off = hook(&catalog).await;
+        let change = HookChange { enabled: Some(false), ..HookChange::default() };
+        catalog.change_hook(&off, &change).await.expect("changed");
+        happen(&catalog, EventKind::FileSaved, 1, 10).await;
+        happen(&catalog, EventKind::FileDeleted, 2, 11).await;
+        let mut tx = catalog.db.begin().await.expect("begun");
+        outbox::record(&mut tx, EventKind::FileSaved, &AssetId::new([7; 16]), 3, b"", 12)
+            .await
+            .expect("recorded");
+        drop(tx);
+        let events = catalog.events(None, None, u64::MAX, 10).await.expect("listed");
+        let seen: Vec<_> = events.iter().map(|event| (event.kind, event.asset_version)).collect();
+        assert_eq!(seen, [(EventKind::FileDeleted, 2), (EventKind::FileSaved, 1)]);
+        assert_eq!(catalog.event(&events[0].id).await.expect("there"), events[0]);
+        assert_eq!(events[0].body, b"{\"version\":2}");
+        assert_eq!(
+            catalog.events(Some(EventKind::FileSaved), None, u64::MAX, 10).await.expect("listed").len(),
+            1
+        );
+        let of_asset = catalog.events(None, Some(&AssetId::new([7; 16])), events[0].seq, 10).await;
+        assert_eq!(of_asset.expect("listed"), events[1..]);
+        assert!(
+            catalog
+                .events(None, Some(&AssetId::new([8; 16])), u64::MAX, 10)
+                .await
+                .expect("listed")
+                .is_empty()
+        );
+        let leased = turn(&catalog, &[], 12).await;
+        let mut told: Vec<_> =
+            leased.iter().map(|leased| (leased.hook.id.clone(), leased.event.clone())).collect();
+        told.sort();
+        let (saved, deleted) = (events[1].id.clone(), events[0].id.clone());
+        let mut expected = vec![(all.clone(), saved), (all, deleted.clone()), (some, deleted)];
+        expected.sort();
+        assert_eq!(told, expected);
+        assert!(states(&catalog, &off).await.is_empty(), "a hook that is off hears nothing");
+    }
+
+    async fn each_hook_has_its_own_places_whatever_the_others_do(place: Place) {
+        let catalog = place.open().await;
+        let hooks = [hook(&catalog).await, hook(&catalog).await];
+        for version in 1..=5 {
+            happen(&catalog, EventKind::FileSaved, version, 10).await;
+        }
+        assert!(!catalog.has_due_deliveries(LEASE, 9).await.expect("asked"), "not yet");
+        assert!(turn(&catalog, &[], 9).await.is_empty());
+        assert!(catalog.has_due_deliveries(LEASE, 10).await.expect("asked"));
+        let leased = turn(&catalog, &[], 10).await;
+        for hook in &hooks {
+            let of_hook: Vec<_> = leased.iter().filter(|leased| leased.hook.id == *hook).collect();
+            assert_eq!(of_hook.len(), 3, "as many as there are places");
+            assert!(of_hook.is_sorted_by_key(|leased| leased.id), "oldest first");
+        }
+        assert!(!catalog.has_due_deliveries(LEASE, 10).await.expect("asked"), "no place is free");
+        assert!(turn(&catalog, &[], 10).await.is_empty());
+        // The first hook hangs. The second is as fast as ever.
+        let done: Vec<_> = leased
+            .iter()
+            .filter(|leased| leased.hook.id == hooks[1])
+            .map(|leased| settled(leased, 10, Next::Done, HookEffect::Works))
+            .collect();
+        let more = turn(&catalog, &done, 10).await;
+        assert!(more.len() == 2 && more.iter().all(|leased| leased.hook.id == hooks[1]), "{more:?}");
+        assert_eq!(states(&catalog, &hooks[0]).await, [Under, Under, Under, Pending, Pending]);
+        assert_eq!(states(&catalog, &hooks[1]).await, [Done, Done, Done, Under, Under]);
+        let none = catalog.turn_deliveries(&[], Lease { per_hook: 0, ..LEASE }, 10).await.expect("a turn");
+        assert!(none.is_empty(), "a server that stops takes nothing");
+    }
+
+    async fn what_came_of_an_attempt_decides_what_is_next(place: Place) {
+        let catalog = place.open().await;
+        let hook = hook(&catalog).await;
+        for version in 1..=3 {
+            happen(&catalog, EventKind::FileSaved, version, 10).await;
+        }
+        let leased = turn(&catalog, &[], 10).await;
+        let results = [
+            settled(&leased[0], 11, Next::Done, HookEffect::Works),
+            settled(&leased[1], 12, Next::Retry { due_at: 20 }, HookEffect::Fails),
+            Settled {
+                status: None,
+                error: Some("timed_out"),
+                ..settled(&leased[2], 13, Next::Dead, HookEffect::Fails)
+            },
+        ];
+        assert!(turn(&catalog, &results, 19).await.is_empty(), "a retry has its time");
+        assert_eq!(states(&catalog, &hook).await, [Done, Pending, Dead]);
+        let again = turn(&catalog, &[], 20).await;
+        assert_eq!((again.len(), again[0].id, again[0].attempts), (1, leased[1].id, 2));
+        assert_eq!(
+            (&again[0].event, &again[0].body),
+            (&leased[1].event, &leased[1].body),
+            "the same message"
+        );
+        assert!(again[0].fence > leased[1].fence);
+        turn(&catalog, &[settled(&again[0], 21, Next::Done, HookEffect::Works)], 21).await;
+        let (delivery, attempts) = catalog.delivery(leased[1].id).await.expect("there");
+        assert_eq!((delivery.state, delivery.attempts, delivery.last_status), (Done, 2, Some(500)));
+        let seen: Vec<_> = attempts.iter().map(|attempt| (attempt.at, attempt.status)).collect();
+        assert_eq!(seen, [(12, Some(500)), (21, Some(500))]);
+        let (dead, attempts) = catalog.delivery(leased[2].id).await.expect("there");
+        assert_eq!((dead.last_status, dead.last_error.as_deref()), (None, Some("timed_out")));
+        assert_eq!(
+            (attempts[0].error.as_deref(), &attempts[0].response[..]),
+            (Some("timed_out"), &b"no"[..])
+        );
+        let dead = catalog.deliveries(Some(Dead), None, u64::MAX, 10).await.expect("listed");
+        assert_eq!(dead.iter().map(|dead| dead.id).collect::<Vec<_>>(), [leased[2].id]);
+        let page = catalog.deliveries(None, None, leased[2].id, 1).await.expect("listed");
+        assert_eq!(page.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [leased[1].id]);
+        let missing = catalog.delivery(u64::MAX).await;
+        assert!(matches!(missing, Err(Error::NoSuch(_))), "{missing:?}");
+    }
+
+    async fn a_lease_that_has_ended_is_given_to_another_and_its_holder_can_only_tell_what_it_saw(
+        place: Place,
+    ) {
+        let [catalog, other] = [place.open().await, place.open().await];
+        let hook = hook(&catalog).await;
+        happen(&catalog, EventKind::FileSaved, 1, 10).await;
+        let lost = turn(&catalog, &[], 10).await.remove(0);
+        assert!(turn(&other, &[], 39).await.is_empty(), "the lease holds");
+        assert!(other.has_due_deliveries(LEASE, 40).await.expect("asked"));
+        let held = turn(&other, &[], 40).await.remove(0);
+        assert_eq!((&held.event, held.id, held.attempts), (&lost.event, lost.id, 2));
+        turn(&catalog, &[settled(&lost, 41, Next::Dead, HookEffect::Fails)], 41).await;
+        assert_eq!(states(&catalog, &hook).await, [Under], "who has lost the lease decides nothing");
+        turn(&other, &[settled(&held, 42, Next::Done, HookEffect::Works)], 42).await;
+        let (delivery, attempts) = catalog.delivery(held.id).await.expect("there");
+        assert_eq!((delivery.state, attempts.len()), (Done, 2));
+        // Replaying does not bring an old lease back to life.
+        catalog.replay_delivery(held.id, 50).await.expect("replayed");
+        let third = turn(&catalog, &[], 50).await.remove(0);
+        assert_eq!(third.attempts, 1);
+        turn(&catalog, &[settled(&lost, 51, Next::Dead, HookEffect::Fails)], 51).await;
+        assert_eq!(states(&catalog, &hook).await, [Under]);
+        catalog.delete_hook(&hook).await.expect("deleted");
+        turn(&catalog, &[settled(&third, 52, Next::Done, HookEffect::Works)], 52).await;
+    }
+
+    async fn many_takers_at_once_take_each_delivery_once(place: Place) {
+        let catalog = place.open().await;
+        for _ in 0..3 {
+            hook(&catalog).await;
+        }
+        for version in 1..=20 {
+            happen(&catalog, EventKind::FileSaved, version, 10).await;
+        }
+        let takers = [place.open().await, place.open().await, place.open().await, place.open().await];
+        let taking = takers.iter().map(async |taker| {
+            let (mut taken, mut done) = (Vec::new(), Vec::new());
+            for _ in 0..40 {
+                let leased = turn(taker, &done, 10).await;
+                done =
+                    leased.iter().map(|leased| settled(leased, 10, Next::Done, HookEffect::Fails)).collect();
+                taken.extend(leased.into_iter().map(|leased| leased.id));
+            }
+            turn(taker, &done, 10).await;
+            taken
+        });
+        let taken = futures::future::join_all(taking).await.concat();
+        let once: HashSet<_> = taken.iter().collect();
+        assert_eq!(taken.len(), once.len(), "none is taken twice");
+        let left = catalog.deliveries(Some(Pending), None, u64::MAX, 100).await.expect("listed").len();
+        assert_eq!(taken.len() + left, 60, "none is lost");
+        assert!(left == 0, "{left} are left");
+    }
+
+    async fn a_hook_rests_and_ends_as_its_attempts_say(place: Place) {
+        let catalog = place.open().await;
+        let id = hook(&catalog).await;
+        for version in 1..=9 {
+            happen(&catalog, EventKind::FileSaved, version, 10).await;
+        }
+        let state = async || {
+            let hook = catalog.hook(&id).await.expect("there");
+            (hook.enabled, hook.disabled_because, hook.failing_since, hook.paused_until)
+        };
+        let leased = turn(&catalog, &[], 10).await;
+        let after = |leased: &Leased, at, effect| settled(leased, at, Next::Dead, effect);
+        let pauses = HookEffect::Pauses { until: 30 };
+        let shorter = HookEffect::Pauses { until: 20 };
+        let results = [
+            after(&leased[0], 11, HookEffect::Fails),
+            after(&leased[1], 12, pauses),
+            after(&leased[2], 13, shorter),
+        ];
+        assert!(turn(&catalog, &results, 29).await.is_empty(), "it rests");
+        assert_eq!(state().await, (true, None, Some(11), 30));
+        let leased = turn(&catalog, &[], 30).await;
+        turn(&catalog, &[after(&leased[0], 31, HookEffect::Works)], 31).await;
+        assert_eq!(state().await, (true, None, None, 30));
+        turn(&catalog, &[after(&leased[1], 32, HookEffect::Lost)], 32).await;
+        assert_eq!(state().await, (true, None, None, 30), "something has worked meanwhile");
+        turn(&catalog, &[after(&leased[2], 33, HookEffect::Gone)], 33).await;
+        assert_eq!(state().await, (false, Some(Disabled::Gone), Some(33), 30));
+        let waiting = states(&catalog, &id).await.iter().filter(|state| **state == Pending).count();
+        assert!(waiting > 0 && turn(&catalog, &[], 99).await.is_empty(), "what waits goes on waiting");
+        let change = HookChange { enabled: Some(true), ..HookChange::default() };
+        catalog.change_hook(&id, &change).await.expect("changed");
+        assert_eq!(state().await, (true, None, None, 0));
+        let leased = turn(&catalog, &[], 99).await;
+        assert!(!leased.is_empty(), "and goes on when it is on again");
+        let results = [after(&leased[0], 99, HookEffect::Fails), after(&leased[0], 100, HookEffect::Lost)];
+        turn(&catalog, &results, 100).await;
+        assert_eq!(state().await, (false, Some(Disabled::Failing), Some(99), 0));
+    }
+
+    async fn what_has_ended_is_replayed_one_by_one_by_state_and_by_time(place: Place) {
+        let catalog = place.open().await;
+        let id = hook(&catalog).await;
+        for version in 1..=3 {
+            happen(&catalog, EventKind::FileSaved, version, 10 + version).await;
+        }
+        let leased = turn(&catalog, &[], 20).await;
+        let under_way = catalog.replay_delivery(leased[0].id, 20).await;
+        assert!(matches!(under_way, Err(Error::NoSuch(_))), "{under_way:?}");
+        let ends = [Next::Done, Next::Dead, Next::Dead];
+        let results: Vec<_> = leased
+            .iter()
+            .zip(ends)
+            .map(|(leased, end)| settled(leased, 20, end, HookEffect::Fails))
+            .collect();
+        turn(&catalog, &results, 20).await;
+        assert_eq!(catalog.replay_dead(Some("hook_of_nobody"), 30).await.expect("replayed"), 0);
+        assert_eq!(catalog.replay_dead(Some(&id), 30).await.expect("replayed"), 2);
+        assert_eq!(states(&catalog, &id).await, [Done, Pending, Pending]);
+        catalog.replay_delivery(leased[0].id, 30).await.expect("replayed");
+        let again = turn(&catalog, &[], 30).await;
+        let same: Vec<_> = again.iter().map(|again| (again.id, &again.event, again.attempts)).collect();
+        let expected: Vec<_> = leased.iter().map(|leased| (leased.id, &leased.event, 1)).collect();
+        assert_eq!(same, expected, "the same ids");
+        // A hook that came later hears of a span of time, its end left out.
+        let late = hook(&catalog).await;
+        assert_eq!(catalog.replay_span(&late, 11..13, 40).await.expect("replayed"), 2);
+        assert_eq!(catalog.replay_span(&late, 11..13, 40).await.expect("replayed"), 2, "again");
+        assert_eq!(catalog.replay_span(&id, 0..99, 40).await.expect("replayed"), 0, "all are under way");
+        assert_eq!(states(&catalog, &late).await, [Pending, Pending]);
+        let nobody = catalog.replay_span("hook_of_nobody", 0..99, 40).await;
+        assert!(matches!(nobody, Err(Error::NoSuch("hook"))), "{nobody:?}");
+        let (event, delivery) = catalog.test_hook(&late, b"{}", 41).await.expect("recorded");
+        let (seen, _) = catalog.delivery(delivery).await.expect("there");
+        assert_eq!((seen.event, seen.kind, seen.asset), (event, EventKind::HookTest, None));
+        assert_eq!(states(&catalog, &id).await.len(), 3, "a test is for one hook alone");
+    }
+
+    async fn what_is_old_is_forgotten_with_its_deliveries(place: Place) {
+        let catalog = place.open().await;
+        let id = hook(&catalog).await;
+        for version in 1..=3 {
+            happen(&catalog, EventKind::FileSaved, version, 10 * version).await;
+        }
+        let leased = turn(&catalog, &[], 30).await;
+        turn(&catalog, &[settled(&leased[0], 30, Next::Dead, HookEffect::Fails)], 30).await;
+        assert_eq!(catalog.forget_events(30, 1).await.expect("forgotten"), 1);
+        assert_eq!(catalog.forget_events(30, 9).await.expect("forgotten"), 1);
+        assert_eq!(catalog.forget_events(30, 9).await.expect("forgotten"), 0);
+        assert_eq!(states(&catalog, &id).await, [Under]);
+        execute(&catalog, "DELETE FROM events").await;
+        assert!(catalog.deliveries(None, None, u64::MAX, 9).await.expect("listed").is_empty());
+    }
+
+    async fn secrets_are_rotated_with_an_overlap(place: Place) {
+        let catalog = place.open().await;
+        let id = hook(&catalog).await;
+        let first = catalog.hook(&id).await.expect("there").secrets_at(1);
+        let secret = |text: &str| Secret::new(text);
+        let texts =
+            |hook: &Hook, now| hook.secrets_at(now).iter().map(|s| s.expose().to_owned()).collect::<Vec<_>>();
+        catalog.rotate_hook_secret(&id, &secret("second"), 100, 10).await.expect("rotated");
+        let hook = catalog.hook(&id).await.expect("there");
+        assert_eq!(texts(&hook, 99), ["second", first[0].expose()]);
+        assert_eq!(texts(&hook, 100), ["second"]);
+        let hook = catalog.rotate_hook_secret(&id, &secret("third"), 20, 11).await.expect("rotated");
+        assert_eq!(texts(&hook, 19).len(), 3);
+        assert_eq!(texts(&hook, 20), ["third"], "no old one lives longer by it");
+        for turn in 0..9 {
+            catalog.rotate_hook_secret(&id, &secret(&format!("n{turn}")), 900, 11).await.expect("rotated");
+        }
+        assert_eq!(texts(&catalog.hook(&id).await.expect("there"), 11), ["n8", "n7", "n6"]);
+        let leaked = catalog.rotate_hook_secret(&id, &secret("last"), 0, 12).await.expect("rotated");
+        assert_eq!(texts(&leaked, 12), ["last"], "a secret that has leaked ends at once");
+    }
+
+    async fn the_settings_form_replaces_its_own_hooks_alone(place: Place) {
+        let catalog = place.open().await;
+        let own = hook(&catalog).await;
+        let [a, b, c] = ["https://a.example/", "https://b.example/", "https://c.example/"];
+        let saved = [EventKind::FileSaved];
+        let before =
+            catalog.set_hooks_of_settings(&[wish(a, &saved), wish(b, &saved)], 5).await.expect("set");
+        let deleted = [EventKind::FileDeleted];
+        let after =
+            catalog.set_hooks_of_settings(&[wish(b, &deleted), wish(c, &deleted)], 6).await.expect("set");
+        assert_eq!(
+            (&after[0].id, &after[0].secrets),
+            (&before[1].id, &before[1].secrets),
+            "{b} stays itself"
+        );
+        assert_eq!(after[0].events, deleted);
+        let urls: Vec<_> = catalog.hooks().await.expect("listed").into_iter().map(|hook| hook.url).collect();
+        assert_eq!(urls.len(), 3);
+        assert!(urls.contains(&b.to_owned()) && urls.contains(&c.to_owned()));
+        assert!(catalog.set_hooks_of_settings(&[], 7).await.expect("set").is_empty());
+        assert_eq!(
+            catalog.hooks().await.expect("listed").into_iter().map(|hook| hook.id).collect::<Vec<_>>(),
+            [own]
+        );
+        for _ in 1..crate::metadata::MAX_HOOKS {
+            hook(&catalog).await;
+        }
+        let one_more = catalog.create_hook(&wish(a, &saved), 8).await;
+        assert!(matches!(one_more, Err(Error::TooManyHooks)), "{one_more:?}");
+    }
 }

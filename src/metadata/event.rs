@@ -26,8 +26,8 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// What a hook can want.
-    pub const WANTED: [Self; 6] = [
+    /// All that a hook can want.
+    pub const ALL: [Self; 6] = [
         Self::FileSaved,
         Self::FileProcessed,
         Self::FileDataUpdated,
@@ -60,8 +60,9 @@ impl FromStr for EventKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let all = Self::WANTED.into_iter().chain([Self::HookTest]);
-        all.into_iter()
+        Self::ALL
+            .into_iter()
+            .chain([Self::HookTest])
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| Error::Damaged(format!("unknown kind of event {text:?}")))
     }
@@ -84,11 +85,4 @@ pub struct Event {
     pub body: Vec<u8>,
     /// Unix seconds.
     pub created_at: u64,
-}
-
-/// A new id: a word and 32 random hex digits.
-pub(crate) fn draw_id(prefix: &str) -> Result<String, Error> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(Error::NoRandomness)?;
-    Ok(format!("{prefix}_{:032x}", u128::from_be_bytes(random)))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metadata::db::{Tx, on};
-use crate::metadata::event::draw_id;
+use crate::metadata::key::{HEX, draw};
 use crate::metadata::{Catalog, Error, EventKind};
 use crate::setting::Secret;
 
@@ -142,7 +142,6 @@ impl Catalog {
     pub async fn change_hook(&self, id: &str, change: &HookChange) -> Result<Hook, Error> {
         let mut tx = self.db.begin().await?;
         let hook = apply(&mut tx, id, change).await?;
-        tx.has_news();
         tx.commit().await?;
         Ok(hook)
     }
@@ -220,7 +219,6 @@ impl Catalog {
                 .await
                 .map(drop))?;
         }
-        tx.has_news();
         tx.commit().await?;
         Ok(hooks)
     }
@@ -237,7 +235,7 @@ async fn insert(tx: &mut Tx, wish: &NewHook, is_from_settings: bool, now: u64) -
     let insert = "INSERT INTO hooks (id, url, name, events, secrets, is_from_settings, enabled, created_at)
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *";
     let row: Row = on!(tx.connection(), connection => sqlx::query_as(insert)
-        .bind(draw_id("hook")?)
+        .bind(format!("hook_{}", draw(HEX, 32)?))
         .bind(&wish.url)
         .bind(&wish.name)
         .bind(events_text(&wish.events))
@@ -294,7 +292,9 @@ struct SecretText<'a> {
 }
 
 fn secrets_text(secrets: &[HookSecret]) -> String {
-    let texts = secrets.iter().map(|secret| SecretText { secret: secret.secret.expose().into(), until: secret.until });
+    let texts = secrets
+        .iter()
+        .map(|secret| SecretText { secret: secret.secret.expose().into(), until: secret.until });
     serde_json::to_string(&texts.collect::<Vec<_>>()).unwrap_or_default()
 }
 
@@ -319,7 +319,8 @@ impl Row {
         let events: Vec<String> = serde_json::from_str(&self.events).map_err(|_| damaged("events"))?;
         let secrets: Vec<SecretText<'_>> =
             serde_json::from_str(&self.secrets).map_err(|_| damaged("secrets"))?;
-        let secret = |text: SecretText<'_>| HookSecret { secret: Secret::new(text.secret), until: text.until };
+        let secret =
+            |text: SecretText<'_>| HookSecret { secret: Secret::new(text.secret), until: text.until };
         let disabled_because = match self.disabled_because.as_deref() {
             Some("gone") => Some(Disabled::Gone),
             Some("failing") => Some(Disabled::Failing),

@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
+use crate::metadata::asset;
 use crate::metadata::db::{Tx, on};
 use crate::metadata::key::{HEX, draw};
-use crate::metadata::{Catalog, Error};
+use crate::metadata::{Asset, Catalog, Error};
 use crate::request::AssetId;
 
 /// Where a job stands.
@@ -175,6 +176,19 @@ impl Catalog {
     /// That of the database.
     pub async fn create_job(&self, job: &NewJob, now: u64) -> Result<String, Error> {
         let mut tx = self.db.begin().await?;
+        let id = format!("job_{}", draw(HEX, 32)?);
+        insert(&mut tx, &id, job, now).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Records an asset that is not ready, and the job that makes it so: both or none. The job's id.
+    ///
+    /// # Errors
+    /// That of the database.
+    pub async fn create_job_of(&self, asset: &Asset, job: &NewJob, now: u64) -> Result<String, Error> {
+        let mut tx = self.db.begin().await?;
+        asset::insert(&mut tx, asset, None, now).await?;
         let id = format!("job_{}", draw(HEX, 32)?);
         insert(&mut tx, &id, job, now).await?;
         tx.commit().await?;

@@ -7,6 +7,8 @@ mod asset;
 mod catalog;
 mod config;
 mod db;
+mod delivery;
+mod delivery_queue;
 mod event;
 mod hook;
 mod idempotency;
@@ -19,6 +21,8 @@ mod on_both;
 mod outbox;
 mod purge;
 mod purges;
+mod schema;
+mod search;
 mod upload;
 
 pub use asset::{Asset, AssetObject, AssetSource, AssetStatus, Conversion, DataUpdate, Page, check_data};
@@ -34,6 +38,8 @@ pub use job::{Hold, Job, JobEnd, JobState, NewJob, Progress};
 pub use key::{ActiveKey, IssuedKey, Key, KeyKind, NewKey, SCOPES};
 pub use limits::Limits;
 pub use purge::{MAX_PURGES, Purge, PurgeMode, PurgeScope, Stamp};
+pub use schema::{AssetSchema, JsonSchema};
+pub use search::{Criteria, Found, Pattern, Search, Sort, SortBy, Span};
 pub use upload::{Fence, Taken, Upload, UploadKind, UploadState};
 
 use crate::request::AssetId;
@@ -104,9 +110,6 @@ pub enum Error {
     /// The schema of data breaks a rule.
     #[error("{0}")]
     InvalidSchema(String),
-    /// There is no schema of this number.
-    #[error("there is no data schema {0}")]
-    NoSuchSchema(i64),
     /// The data does not fit its schema.
     #[error("{0}")]
     InvalidData(String),

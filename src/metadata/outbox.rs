@@ -2,7 +2,7 @@
 //! of, so none is lost and none is about something that did not happen.
 
 use crate::metadata::db::{Tx, on};
-use crate::metadata::event::draw_id;
+use crate::metadata::key::{HEX, draw};
 use crate::metadata::{Catalog, Error, Event, EventKind};
 use crate::request::AssetId;
 
@@ -26,7 +26,6 @@ pub(crate) async fn record(
         .execute(connection)
         .await
         .map(drop))?;
-    tx.has_news();
     Ok(())
 }
 
@@ -38,7 +37,7 @@ pub(super) async fn insert(
     body: &[u8],
     now: u64,
 ) -> Result<(String, i64), Error> {
-    let id = draw_id("evt")?;
+    let id = format!("evt_{}", draw(HEX, 32)?);
     let insert = "INSERT INTO events (id, kind, asset_id, asset_version, body, created_at)
                   VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq";
     let seq = on!(tx.connection(), connection => sqlx::query_scalar(insert)

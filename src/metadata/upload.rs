@@ -150,7 +150,8 @@ impl Catalog {
         now: u64,
         until: u64,
     ) -> Result<(), Error> {
-        let insert = "INSERT INTO uploads (id, kind, state, fence, held_until, length, durable, draft, digests,
+        let insert =
+            "INSERT INTO uploads (id, kind, state, fence, held_until, length, durable, draft, digests,
                                            about, created_at, expires_at)
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         on!(self.db.writer(), pool => sqlx::query(insert)
@@ -231,7 +232,8 @@ impl Catalog {
     /// # Errors
     /// That of the database.
     pub async fn save_upload(&self, upload: &Upload, fence: &Fence) -> Result<bool, Error> {
-        let save = "UPDATE uploads SET state = $3, length = $4, durable = $5, draft = $6, digests = $7, about = $8,
+        let save =
+            "UPDATE uploads SET state = $3, length = $4, durable = $5, draft = $6, digests = $7, about = $8,
                                        expires_at = $9
                     WHERE id = $1 AND fence = $2";
         let saved = on!(self.db.writer(), pool => sqlx::query(save)
@@ -311,7 +313,8 @@ async fn settle(tx: &mut Tx, fence: &Fence, asset: &AssetId, expected: usize) ->
         .execute(connection)
         .await
         .map(|done| done.rows_affected()))?;
-    let done = "UPDATE uploads SET state = 'done', asset_id = $2, fence = '', held_until = 0 WHERE fence = $1";
+    let done =
+        "UPDATE uploads SET state = 'done', asset_id = $2, fence = '', held_until = 0 WHERE fence = $1";
     settled += on!(tx.connection(), connection => sqlx::query(done)
         .bind(&fence.0)
         .bind(asset.to_string())
@@ -333,11 +336,11 @@ impl Catalog {
             settle(&mut tx, fence, &asset.id, assets.len()).await?;
         }
         for asset in assets {
-            asset::insert(&mut tx, asset, EventKind::FileSaved, now).await?;
+            asset::insert(&mut tx, asset, Some(EventKind::FileSaved), now).await?;
             let processed = Some(EventKind::FileProcessed);
-            asset::change::<Error>(&mut tx, &asset.id, None, processed, now, |_| Ok(())).await?;
+            asset::change_in::<Error>(&mut tx, &asset.id, None, processed, now, |_| Ok(())).await?;
         }
-        tx.commit().await
+        self.commit_change(tx, assets.iter().map(|asset| &asset.id)).await
     }
 
     /// Makes an upload part of an asset that there is, as [`Catalog::change_asset`] does.
@@ -354,8 +357,8 @@ impl Catalog {
     ) -> Result<Asset, E> {
         let mut tx = self.db.begin().await?;
         settle(&mut tx, fence, id, 1).await?;
-        let asset = asset::change(&mut tx, id, None, Some(event), now, change).await?;
-        tx.commit().await?;
+        let asset = asset::change_in(&mut tx, id, None, Some(event), now, change).await?;
+        self.commit_change(tx, [id]).await?;
         Ok(asset)
     }
 }

@@ -130,7 +130,7 @@ fn object<'a>(
         None if matches!(source, Source::Conversion(..)) => {
             Err(Failure::new(Code::NotFound, "there is no preset and no conversion of this name"))
         }
-        None => Err(Failure::new(Code::AssetNotReady, format!("its status is {}", asset.status))),
+        None => Err(Failure::new(Code::NotStored, format!("its status is {}", asset.status))),
     }
 }
 

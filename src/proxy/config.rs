@@ -16,6 +16,8 @@ use crate::setting::{Cidr, Problem};
 pub struct ServerConfig {
     /// Public address, `127.0.0.1:8080`; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// What stands in front of the paths that links are made of; empty, the default: as the client has reached us.
+    pub public_url: String,
     /// HTTPS.
     pub tls: TlsConfig,
     /// Threads that move bytes; 0, the default, is one for each core.
@@ -109,6 +111,10 @@ impl ServerConfig {
             if time.is_zero() {
                 problems.push(Problem::new(key, "0s", "must be longer than 0s"));
             }
+        }
+        if !self.public_url.is_empty() && !is_web_origin(&self.public_url) {
+            let remedy = "must be empty, or such as https://media.example.org, without a path";
+            problems.push(Problem::new("server.public_url", &self.public_url, remedy));
         }
         if self.max_connections == 0 {
             problems.push(Problem::new("server.max_connections", 0, "must be at least 1"));

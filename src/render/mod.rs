@@ -21,9 +21,7 @@ use crate::origin::{Ask, ObjectInfo, ObjectKey, Origin};
 use crate::request::{Variant, VariantWork};
 use crate::signature::Verified;
 use crate::transform;
-use crate::transform::{
-    Box2, Fit, Format, Geometry, Limits, Operations, Output, Probe, Size, Step, Target,
-};
+use crate::transform::{Box2, Fit, Format, Geometry, Limits, Operations, Output, Probe, Size, Step, Target};
 
 pub use config::{Config, ImageConfig};
 pub use error::Error;

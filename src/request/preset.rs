@@ -73,6 +73,11 @@ impl Presets {
         Ok(())
     }
 
+    /// Whether there is one of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Preset> {
         self.0.get(name)
     }

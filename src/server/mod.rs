@@ -33,11 +33,12 @@ use crate::job;
 use crate::metadata;
 use crate::metadata::Catalog;
 use crate::origin;
-use crate::origin::Origin;
+use crate::origin::{Bucket, Origin};
 use crate::proxy::{Cors, Edge, Front, FrontLimits, Slices};
 use crate::render::Renderer;
 use crate::signature;
 use crate::telemetry::{Metrics, start_log};
+use crate::upload::Uploads;
 use crate::webhook;
 use crate::webhook::Caller;
 
@@ -123,6 +124,9 @@ struct Parts {
     fills: FillBudget,
     known: catalog::Known,
     purger: Purger,
+    webhooks: Caller,
+    bucket: Option<Arc<dyn Bucket>>,
+    assets: Assets,
     uploads: Uploads,
     metrics: Arc<Metrics>,
 }
@@ -146,16 +150,27 @@ impl Parts {
         let source = caches::behind_originals(config, &origin, &originals, &purger, &fills, &metrics);
         let renderer =
             Renderer::new(source, &config.render, &config.image).map_err(system("render threads"))?;
+        let renderer = Arc::new(renderer);
+        let bucket = origin::open_bucket(&config.origin, &config.data.dir)?;
+        let uploads = Uploads {
+            bucket: bucket.clone(),
+            origin: Arc::clone(&origin),
+            renderer: Arc::clone(&renderer),
+            catalog: purger.catalog.clone(),
+            config: Arc::new(config.upload.clone()),
+        };
         Ok(Self {
             origin,
-            renderer: Arc::new(renderer),
+            renderer,
             store: Arc::new(caches::answers(config)),
             originals,
             flights: Arc::default(),
             fills,
             known,
+            bucket,
             assets: Assets::new(purger.catalog.clone()),
             purger,
+            uploads,
             webhooks: Caller::new(&config.webhooks)?,
             metrics,
         })
@@ -175,7 +190,8 @@ impl Parts {
         for (name, work) in self.background(config)? {
             server.add_service(background_service(name, Background::new(work, &busy)));
         }
-        server.add_service(background_service("catalog", catalog::Watch::new(config, self.known.clone())));
+        let watch = catalog::Watch::new(config, self.known.clone(), self.assets.clone());
+        server.add_service(background_service("catalog", watch));
 
         let stores = vec![Arc::clone(&self.store), Arc::clone(&self.originals)];
         let front = self.front(config);
@@ -222,7 +238,7 @@ impl Parts {
         Ok([("webhooks", Work::Sending(sender)), ("jobs", Work::Jobs(runner))])
     }
 
-    fn public(&self) -> Public {
+    fn public(&self, config: &Config) -> Public {
         Public {
             keys: Arc::clone(&self.known.ring),
             catalog: self.purger.catalog.clone(),
@@ -240,6 +256,7 @@ impl Parts {
     }
 
     fn edge(self, config: &Config, limits: &FrontLimits) -> Edge {
+        let control = Control::new(self.public(config));
         let mut server_options = HttpServerOptions::default();
         server_options.h2c = true;
         server_options.keepalive_request_limit = limits.requests_per_connection;
@@ -247,7 +264,6 @@ impl Parts {
         let mut h2_options = default_h2_options();
         h2_options.max_concurrent_streams(config.server.h2_max_streams);
         h2_options.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
-        let control = Control::new(self.public());
         Edge {
             rules: config.rules(),
             keys: Arc::clone(&self.known.ring),

@@ -82,7 +82,7 @@ pub struct KeyRing {
 const USE_SECONDS: u64 = 60;
 
 impl KeyRing {
-    /// A ring of these keys. Of two signing keys with one access id the last stays.
+    /// A ring of these keys, the newest first. Of two signing keys with one access id the last stays.
     pub fn new(
         signing: impl IntoIterator<Item = SigningKey>,
         api: impl IntoIterator<Item = (ApiKeyHash, ApiKey)>,

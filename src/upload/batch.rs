@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::metadata::{Asset, AssetStatus, Conversion, EventKind, Fence, Upload, UploadKind, UploadState};
 use crate::origin::{Bucket, Draft, ObjectKey};
 use crate::request::AssetId;
+use crate::signature::UploadLimits;
 use crate::upload::digests::Digests;
 use crate::upload::hold::{Hold, now, until};
 use crate::upload::kind::{HEAD_BYTES, Kind, is_taken, kind};
@@ -20,6 +21,7 @@ const FIRST_STEP: u64 = 8 << 20;
 pub struct Batch {
     uploads: Uploads,
     hold: Hold,
+    limits: UploadLimits,
     files: Vec<StoredFile>,
 }
 
@@ -65,7 +67,12 @@ impl Batch {
     pub(super) fn new(uploads: &Uploads) -> Result<Self, Error> {
         uploads.bucket()?;
         let hold = Hold::keep(&uploads.catalog, Fence::new()?);
-        Ok(Self { uploads: uploads.clone(), hold, files: Vec::new() })
+        Ok(Self { uploads: uploads.clone(), hold, limits: UploadLimits::default(), files: Vec::new() })
+    }
+
+    /// The same within the limits of the key that it is handed over with.
+    pub fn within(self, limits: UploadLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Stores a file of a new asset.
@@ -82,7 +89,11 @@ impl Batch {
     /// [`Error`], and then nothing of this file is left.
     pub async fn store_for(&mut self, asset: AssetId, folder: &str, file: Incoming) -> Result<(), Error> {
         name::check(&file.name)?;
-        let limit = self.uploads.config.max_bytes.as_u64();
+        let limit = self.uploads.most_bytes(&self.limits);
+        let most_files = self.uploads.most_files(&self.limits);
+        if self.files.len() >= most_files {
+            return Err(Error::TooManyFiles { limit: most_files });
+        }
         if file.length.is_some_and(|length| length > limit) {
             return Err(Error::TooLarge { limit });
         }
@@ -93,9 +104,7 @@ impl Batch {
         }
         let head = head.to_vec();
         let kind = kind(&file.name, file.declared_type.as_deref(), &head, source.has_ended())?;
-        if !is_taken(&kind.content_type, &self.uploads.config.types) {
-            return Err(Error::TypeNotTaken(kind.content_type));
-        }
+        self.uploads.check_type(&kind.content_type, &self.limits)?;
         let bucket = self.uploads.bucket()?;
         let key = self.uploads.key(&asset, folder, &file.name)?;
         let draft = bucket.begin(&key, Some(&kind.content_type), file.length).map_err(Error::Bucket)?;
@@ -177,8 +186,7 @@ impl Batch {
     /// That of the catalogue; nothing is left then.
     pub async fn record(self, about: &About, now: u64) -> Result<Vec<Asset>, Error> {
         let bucket = self.uploads.bucket()?;
-        let assets: Vec<_> =
-            self.files.iter().map(|file| file.asset(about, bucket.as_ref(), now)).collect();
+        let assets: Vec<_> = self.files.iter().map(|file| file.asset(about, bucket.as_ref(), now)).collect();
         match self.uploads.catalog.settle_uploads(&self.hold.fence, &assets, now).await {
             Ok(()) => Ok(assets),
             Err(error) => Err(self.failed(error.into()).await),
@@ -226,6 +234,25 @@ impl Batch {
 }
 
 impl Uploads {
+    /// The largest file that may be handed over with a key of these limits.
+    pub(super) fn most_bytes(&self, limits: &UploadLimits) -> u64 {
+        let most = self.config.max_bytes.as_u64();
+        limits.max_bytes.map_or(most, |limit| limit.min(most))
+    }
+
+    fn most_files(&self, limits: &UploadLimits) -> usize {
+        let most = self.config.max_files;
+        limits.max_files.map_or(most, |limit| usize::try_from(limit).unwrap_or(most).min(most))
+    }
+
+    pub(super) fn check_type(&self, content_type: &str, limits: &UploadLimits) -> Result<(), Error> {
+        let by_key = limits.types.is_empty() || is_taken(content_type, &limits.types);
+        match by_key && is_taken(content_type, &self.config.types) {
+            true => Ok(()),
+            false => Err(Error::TypeNotTaken(content_type.to_owned())),
+        }
+    }
+
     /// What a finished object tells of itself; a picture has to be whole.
     pub(super) async fn look(&self, key: &ObjectKey, is_picture: bool) -> Result<Map<String, Value>, Error> {
         match is_picture {

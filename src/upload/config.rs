@@ -54,7 +54,11 @@ impl Config {
 
 fn is_pattern(pattern: &str) -> bool {
     let word = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"*/ABCDEFGHIJKLMNOPQRSTUVWXYZ".contains(&byte))
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"*/ABCDEFGHIJKLMNOPQRSTUVWXYZ".contains(&byte))
     };
-    pattern == "*" || pattern.split_once('/').is_some_and(|(kind, rest)| word(kind) && (rest == "*" || word(rest)))
+    pattern == "*"
+        || pattern.split_once('/').is_some_and(|(kind, rest)| word(kind) && (rest == "*" || word(rest)))
 }

@@ -43,7 +43,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    digits.map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+    digits.map(|digits| {
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+    })
 }
 
 #[cfg(test)]
@@ -63,7 +65,10 @@ mod tests {
             digests.update(&text[cut..]);
             assert_eq!(digests.finish(), whole, "{cut}");
         }
-        let empty = ("d41d8cd98f00b204e9800998ecf8427e".to_owned(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned());
+        let empty = (
+            "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
+        );
         assert_eq!(Digests::default().finish(), empty);
         for bad in ["", ".", "00.00", "zz", &whole.0] {
             assert!(Digests::load(bad).is_none(), "{bad:?}");

@@ -22,6 +22,12 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// More files than the configuration, or the key that was used, lets be handed over together.
+    #[error("at most {limit} files may be handed over together")]
+    TooManyFiles {
+        /// The limit.
+        limit: usize,
+    },
     /// Other bytes came than were announced.
     #[error("{announced} bytes were announced, {came} came")]
     OtherLength {
@@ -84,7 +90,7 @@ pub enum Error {
 
 impl Error {
     /// Whether another try with the same bytes would end alike.
-    pub(super) fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         match self {
             Self::TypeNotTaken(_) | Self::TypeMismatch { .. } => true,
             Self::Picture(error) => {

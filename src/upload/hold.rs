@@ -56,7 +56,8 @@ impl Hold {
         });
         let (theirs, kept) = (Arc::clone(&shared), fence.clone());
         let keeper = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + PUT_OFF_EVERY, PUT_OFF_EVERY);
+            let mut ticks =
+                tokio::time::interval_at(tokio::time::Instant::now() + PUT_OFF_EVERY, PUT_OFF_EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;

@@ -7,8 +7,13 @@ use crate::upload::Error;
 pub(super) const HEAD_BYTES: usize = 16 * 1024;
 
 /// Types whose content is of a type of its own; their name knows better.
-const CONTAINERS: [&str; 5] =
-    ["application/zip", "application/x-ole-storage", "application/gzip", "text/xml", "application/octet-stream"];
+const CONTAINERS: [&str; 5] = [
+    "application/zip",
+    "application/x-ole-storage",
+    "application/gzip",
+    "text/xml",
+    "application/octet-stream",
+];
 
 const UNKNOWN: &str = "application/octet-stream";
 
@@ -26,7 +31,9 @@ pub(super) struct Kind {
 pub(super) fn kind(name: &str, declared: Option<&str>, head: &[u8], whole: bool) -> Result<Kind, Error> {
     let is_picture = !matches!(transform::probe(head, whole), Err(transform::Error::UnsupportedFormat));
     let found = found(head);
-    let claimed = declared.and_then(essence).filter(|claimed| claimed != UNKNOWN).or_else(|| by_ending(name));
+    let says_something = |claimed: &String| claimed != UNKNOWN;
+    let claimed = declared.and_then(essence).filter(says_something);
+    let claimed = claimed.or_else(|| by_ending(name).filter(says_something));
     let lies = |found: &str| Error::TypeMismatch {
         claimed: claimed.clone().unwrap_or_default(),
         found: found.to_owned(),
@@ -68,8 +75,9 @@ fn class(content_type: &str) -> Class {
     }
 }
 
+/// Whoever claims no more than to be a document of some kind may be anything.
 fn agree(claimed: &str, found: &str) -> bool {
-    class(claimed) == class(found)
+    class(claimed) == Class::Other || class(claimed) == class(found)
 }
 
 /// By the bytes alone.
@@ -154,7 +162,12 @@ mod tests {
             ("a.m4a", Some("audio/mp4"), MP4, Some("video/mp4")),
             ("a.svg", None, SVG, Some("image/svg+xml")),
             ("a.png", Some("image/png"), SVG, Some("image/svg+xml")),
-            ("a.docx", None, ZIP, Some("application/vnd.openxmlformats-officedocument.wordprocessingml.document")),
+            (
+                "a.docx",
+                None,
+                ZIP,
+                Some("application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            ),
             ("a.jpg", None, ZIP, None),
             ("a.csv", None, b"a,b\n1,2\n", Some("text/csv")),
             ("a", None, b"plain words", Some("text/plain")),

@@ -13,6 +13,7 @@ mod facts;
 mod hold;
 mod kind;
 mod name;
+mod register;
 mod resumable;
 mod source;
 mod sweep;
@@ -29,6 +30,7 @@ pub use batch::{About, Batch, StoredFile};
 pub use checksum::{Algorithm, Checksum};
 pub use config::Config;
 pub use error::Error;
+pub use name::check as check_name;
 pub use resumable::{NewUpload, Standing};
 
 /// What uploads work with. Cheap to clone.

@@ -9,9 +9,10 @@ const MOST_BYTES: usize = 255;
 const MOST_KEY_BYTES: usize = 100;
 
 /// Lets a name pass that is one: not a path, not empty, nothing that a terminal or a log would obey.
-pub(super) fn check(name: &str) -> Result<(), Error> {
+pub fn check(name: &str) -> Result<(), Error> {
     // They turn the direction of what follows, and so hide a file's true ending.
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let rule = if name.trim().is_empty() {
         "a file needs a name"
     } else if name.len() > MOST_BYTES {
@@ -47,12 +48,24 @@ mod tests {
 
     #[test]
     fn only_names_pass() {
-        for name in ["a.jpg", "Zürich am See.jpg", "日本.png", "...x", "a:b", "50%.gif", &"x".repeat(255)] {
+        for name in ["a.jpg", "Zürich am See.jpg", "日本.png", "...x", "a:b", "50%.gif", &"x".repeat(255)]
+        {
             assert!(check(name).is_ok(), "{name:?}");
         }
-        for name in
-            ["", " ", ".", "..", "a/b", "/a", "C:\\a.jpg", "a\nb", "a\0", "a\u{85}b", "gpj\u{202e}.exe", &"x".repeat(256)]
-        {
+        for name in [
+            "",
+            " ",
+            ".",
+            "..",
+            "a/b",
+            "/a",
+            "C:\\a.jpg",
+            "a\nb",
+            "a\0",
+            "a\u{85}b",
+            "gpj\u{202e}.exe",
+            &"x".repeat(256),
+        ] {
             assert!(check(name).is_err(), "{name:?}");
         }
     }

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::metadata::{Asset, Fence, Taken, Upload, UploadKind, UploadState};
 use crate::origin::{Answer, Ask, Body, ByteRange, Draft};
+use crate::signature::UploadLimits;
 use crate::upload::batch::{StoredFile, written_down};
 use crate::upload::checksum::{Checking, Checksum};
 use crate::upload::digests::Digests;
 use crate::upload::hold::{Hold, now, until};
-use crate::upload::kind::{HEAD_BYTES, is_taken, kind};
+use crate::upload::kind::{HEAD_BYTES, kind};
 use crate::upload::source::Source;
 use crate::upload::transfer::{Progress, transfer};
 use crate::upload::{About, Error, Uploads, name, new_asset_id};
@@ -29,7 +30,7 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const ASKS: usize = 110;
 
 /// What is wanted of a new upload.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewUpload {
     /// The file's name.
     pub name: String,
@@ -41,6 +42,8 @@ pub struct NewUpload {
     pub is_piece: bool,
     /// Who hands it over.
     pub about: About,
+    /// The limits of the key that it is handed over with.
+    pub limits: UploadLimits,
     /// What the client wants to hear again when it asks.
     pub note: String,
     /// How it belongs to others, in the client's words, to be heard again too.
@@ -73,6 +76,7 @@ struct Facts {
     name: String,
     declared_type: Option<String>,
     about: About,
+    limits: UploadLimits,
     note: String,
     made_of: Option<String>,
 }
@@ -98,7 +102,7 @@ impl Uploads {
 
     async fn make(&self, wish: NewUpload) -> Result<Held, Error> {
         name::check(&wish.name)?;
-        let limit = self.config.max_bytes.as_u64();
+        let limit = self.most_bytes(&wish.limits);
         match wish.length {
             Some(0) => return Err(Error::Empty),
             Some(length) if length > limit => return Err(Error::TooLarge { limit }),
@@ -114,6 +118,7 @@ impl Uploads {
             name: wish.name,
             declared_type: wish.declared_type,
             about: wish.about,
+            limits: wish.limits,
             note: wish.note,
             made_of: wish.made_of,
         };
@@ -152,8 +157,19 @@ impl Uploads {
                 Err(error) => return Err(error),
             }
         }
-        let facts: Facts = serde_json::from_str(&upload.about).map_err(damaged)?;
-        Ok(standing(&upload, &facts))
+        Ok(standing(&upload, &facts(&upload)?))
+    }
+
+    /// The id of the key that an upload was begun with.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchUpload`].
+    pub async fn creator_id(&self, id: &str) -> Result<Option<String>, Error> {
+        let upload = self.catalog.upload(id).await?.ok_or(Error::NoSuchUpload)?;
+        match upload.kind {
+            UploadKind::Form => Err(Error::NoSuchUpload),
+            UploadKind::Tus | UploadKind::Partial => Ok(facts(&upload)?.about.creator_id),
+        }
     }
 
     /// Adds bytes at `offset`, and seals the upload when all have arrived. A length can be told now if it was not
@@ -194,7 +210,7 @@ impl Uploads {
             return Err(Error::OtherOffset { offset: held.upload.durable });
         }
         self.tell_length(held, length)?;
-        let limit = held.upload.length.unwrap_or(self.config.max_bytes.as_u64());
+        let limit = held.upload.length.unwrap_or(self.most_bytes(&held.facts.limits));
         let mut source = Source::new(body, limit.saturating_sub(offset));
         if held.upload.state != UploadState::Open {
             // No byte more may come, and the draft may be gone: it had become an object when its maker was killed.
@@ -210,7 +226,7 @@ impl Uploads {
 
     fn tell_length(&self, held: &mut Held, length: Option<u64>) -> Result<(), Error> {
         let Some(length) = length else { return Ok(()) };
-        let limit = self.config.max_bytes.as_u64();
+        let limit = self.most_bytes(&held.facts.limits);
         match held.upload.length {
             Some(known) if known != length => {
                 return Err(Error::OtherLength { announced: known, came: length });
@@ -304,9 +320,7 @@ impl Uploads {
         let head = self.head(draft).await?;
         let is_whole = (head.len() as u64) == draft.durable();
         let kind = kind(&facts.name, facts.declared_type.as_deref(), &head, is_whole)?;
-        if !is_taken(&kind.content_type, &self.config.types) {
-            return Err(Error::TypeNotTaken(kind.content_type));
-        }
+        self.check_type(&kind.content_type, &facts.limits)?;
         let metadata = self.look(draft.key(), kind.is_picture).await?;
         let (md5, sha256) = held.progress.digests.clone().finish();
         let file = StoredFile {
@@ -435,7 +449,7 @@ impl Uploads {
     fn held(&self, upload: Upload, fence: Fence) -> Result<Held, Error> {
         let draft = serde_json::from_str(&upload.draft).map_err(damaged)?;
         let digests = Digests::load(&upload.digests).ok_or_else(|| damaged("its checksums"))?;
-        let facts = serde_json::from_str(&upload.about).map_err(damaged)?;
+        let facts = facts(&upload)?;
         let hold = Hold::keep(&self.catalog, fence);
         Ok(Held { upload, facts, progress: Progress { draft, digests }, hold })
     }
@@ -466,6 +480,10 @@ fn check_time(upload: &Upload) -> Result<(), Error> {
         UploadKind::Tus | UploadKind::Partial if upload.expires_at <= now() => Err(Error::Expired),
         UploadKind::Tus | UploadKind::Partial => Ok(()),
     }
+}
+
+fn facts(upload: &Upload) -> Result<Facts, Error> {
+    serde_json::from_str(&upload.about).map_err(damaged)
 }
 
 fn damaged(error: impl ToString) -> Error {

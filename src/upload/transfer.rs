@@ -6,10 +6,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::origin;
 use crate::origin::{Bucket, Draft};
+use crate::upload::Error;
 use crate::upload::digests::Digests;
 use crate::upload::hold::Hold;
 use crate::upload::source::Source;
-use crate::upload::Error;
 
 /// How far an upload is: the draft in the bucket, and the checksums of what it has.
 pub(super) struct Progress {

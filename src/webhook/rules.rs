@@ -52,7 +52,13 @@ impl Answer {
 impl Rules {
     /// What follows from an attempt that ended at `now` (Unix seconds), with or without an answer;
     /// `random` lies in 0..1.
-    pub fn after(&self, answer: Option<Answer>, standing: Standing, now: u64, random: f64) -> (Next, HookEffect) {
+    pub fn after(
+        &self,
+        answer: Option<Answer>,
+        standing: Standing,
+        now: u64,
+        random: f64,
+    ) -> (Next, HookEffect) {
         let (retry_after, is_overloaded) = match answer {
             Some(answer) if answer.is_received() => return (Next::Done, HookEffect::Works),
             Some(Answer { status: 410, .. }) => return (Next::Dead, HookEffect::Gone),
@@ -66,8 +72,9 @@ impl Rules {
             Some(wait) => Next::Retry { due_at: now + wait.max(retry_after.unwrap_or(0)) },
             None => Next::Dead,
         };
-        let is_lost =
-            standing.failing_since.is_some_and(|since| now.saturating_sub(since) >= self.disable_after.as_secs());
+        let is_lost = standing
+            .failing_since
+            .is_some_and(|since| now.saturating_sub(since) >= self.disable_after.as_secs());
         let effect = match retry_after.or(is_overloaded.then(|| wait.unwrap_or(PAUSE).min(PAUSE))) {
             _ if is_lost => HookEffect::Lost,
             Some(seconds) => HookEffect::Pauses { until: now + seconds },
@@ -91,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    const NOW: u64 = 1_000_000;
+    const NOW: u64 = 1_800_000_000;
 
     fn rules() -> Rules {
         let waits = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];

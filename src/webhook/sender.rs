@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::metadata;
@@ -39,7 +38,7 @@ impl Sender {
     /// Sends until `stop`; then attempts that are under way are finished and recorded, and no more begun.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        let news: Arc<Notify> = self.catalog.news();
+        let mut commits = self.catalog.commits();
         let mut flying = JoinSet::new();
         let mut settled = Vec::new();
         loop {
@@ -53,7 +52,7 @@ impl Sender {
             }
             tokio::select! {
                 Some(ended) = flying.join_next() => settled.extend(ended),
-                () = news.notified() => {}
+                _ = commits.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = &mut stop => break,
             }
@@ -77,7 +76,7 @@ impl Sender {
         flying: &mut JoinSet<Settled>,
     ) -> Result<(), metadata::Error> {
         let now = now();
-        if settled.is_empty() && !self.catalog.has_due_deliveries(now).await? {
+        if settled.is_empty() && !self.catalog.has_due_deliveries(self.lease, now).await? {
             return Ok(());
         }
         let leased = self.catalog.turn_deliveries(settled, self.lease, now).await?;
@@ -101,6 +100,9 @@ async fn attempt(caller: &Caller, rules: &Rules, leased: Leased) -> Settled {
     let (next, effect) = rules.after(answer, standing, at, random());
     let fault = outcome.err();
     tracing::debug!(delivery = id, hook = hook.id, ?answer, ?fault, ?next, "attempted");
+    if matches!(effect, HookEffect::Gone | HookEffect::Lost) {
+        tracing::warn!(hook = hook.id, ?effect, "a hook is disabled");
+    }
     Settled {
         id,
         fence,

@@ -95,7 +95,8 @@ mod tests {
             ("webhook-timestamp", &timestamp.to_string()),
             ("webhook-signature", signature),
         ] {
-            headers.insert(http::HeaderName::try_from(name).expect("a name"), value.parse().expect("a value"));
+            headers
+                .insert(http::HeaderName::try_from(name).expect("a name"), value.parse().expect("a value"));
         }
         headers
     }

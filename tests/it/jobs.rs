@@ -82,7 +82,9 @@ fn files() -> Server {
             "/disguised" => to("http://[::ffff:169.254.169.254]/latest/meta-data").body(Body::empty()),
             "/elsewhere" => to("file:///etc/passwd").body(Body::empty()),
             "/empty" => response.body(Body::empty()),
-            "/lies.png" => response.header("content-type", "image/png").body(Body::from("<html>not a picture")),
+            "/lies.png" => {
+                response.header("content-type", "image/png").body(Body::from("<html>not a picture"))
+            }
             "/large" => response.body(Body::from(vec![b'a'; 200_000])),
             "/hangs" => {
                 let never = futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>();
@@ -104,7 +106,10 @@ async fn what_a_url_leads_to_becomes_an_asset_that_was_there_from_the_beginning(
     let (id, job) = bench.import(&format!("{}/moved", files.url())).await;
     let done = bench.ended(&job).await;
     let size = PICTURE.len();
-    assert_eq!((&done["state"], &done["asset"], &done["kind"]), (&json!("done"), &json!(id), &json!("import")));
+    assert_eq!(
+        (&done["state"], &done["asset"], &done["kind"]),
+        (&json!("done"), &json!(id), &json!("import"))
+    );
     assert_eq!((done["done"].as_u64(), done["total"].as_u64()), (Some(size as u64), Some(size as u64)));
     let asset = bench.asset(&id).await;
     assert_eq!(
@@ -112,6 +117,8 @@ async fn what_a_url_leads_to_becomes_an_asset_that_was_there_from_the_beginning(
         (&json!("OK"), &json!(size), &json!("moved"))
     );
     assert_eq!((&asset["content_type"], &asset["metadata"]["width"]), (&json!("image/jpeg"), &json!(2000)));
+    assert_eq!(asset["upload_source"], "127.0.0.1");
+    assert!(asset["creator_id"].is_string(), "the key that asked for it: {asset}");
     let calls = receiver.until(2).await;
     let mut events: Vec<String> = calls
         .iter()
@@ -159,7 +166,11 @@ async fn what_is_not_taken_leaves_an_asset_in_error_and_nothing_in_the_bucket() 
     ] {
         let (id, job) = bench.import(&format!("{}{path}", files.url())).await;
         let failed = bench.ended(&job).await;
-        assert_eq!((&failed["state"], &failed["error"]), (&json!("failed"), &json!(error)), "{path}: {failed}");
+        assert_eq!(
+            (&failed["state"], &failed["error"]),
+            (&json!("failed"), &json!(error)),
+            "{path}: {failed}"
+        );
         assert!(failed["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{failed}");
         assert_eq!(bench.asset(&id).await["status"], "ERROR", "{path}");
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test reports what it cannot use by panicking")]
 
+mod asset_data;
 mod assets;
 mod bad_input;
 mod cache_stat;
@@ -36,4 +37,5 @@ mod stale;
 mod storage;
 mod support;
 mod telemetry;
+mod upload;
 mod webhooks;

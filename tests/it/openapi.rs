@@ -30,6 +30,10 @@ async fn what_is_described_is_there_and_takes_its_own_examples() {
     assert_eq!(document["openapi"], "3.1.0");
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
+            if path.starts_with("/api/v1/uploads") {
+                // The clients of tus speak with it in `tests/it/upload/`.
+                continue;
+            }
             let id = assets.add("a.jpg", PICTURE, |_| {}).await;
             let of_asset = path.starts_with("/api/v1/assets/");
             let id = if of_asset { id.0.to_string() } else { "nobody".to_owned() };

@@ -1,6 +1,7 @@
 //! `POST /api/v1/purge` by itself: who may, what is understood, what is recorded when it is answered.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,10 +9,13 @@ use futures::stream;
 use futures::stream::{StreamExt, TryStreamExt};
 use kinora::api::{Control, Limits, Public, public_routes};
 use kinora::cache::Purger;
-use kinora::cache::{Generations, Subject, Verdict};
+use kinora::cache::{Assets, Generations, Subject, Verdict};
 use kinora::failure::{Code, Failure};
 use kinora::metadata::{Catalog, Config, KeyKind, NewKey, Purge, PurgeMode, PurgeScope, Stamp};
+use kinora::render::Renderer;
+use kinora::request::Rules;
 use kinora::setting::Secret;
+use kinora::upload::Uploads;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -53,6 +57,7 @@ impl Api {
         kinora::cache::follow_purges(&catalog, &generations).await.expect("read");
         let birth = generations.load().newest();
         let settings = kinora::config::Config::from_layers(None, []).expect("the built-in settings");
+        let reopened = Catalog::reopen(&config, data.path()).expect("an address");
         let public = Public {
             limits: Arc::new(Limits::new(&settings.limits)),
             uploads: uploads(&catalog, data.path()),
@@ -62,9 +67,11 @@ impl Api {
             public_url: String::new(),
             keys: Arc::new(ArcSwap::from_pointee(ring)),
             // As in the server: not the one that was opened at the start, and connected when needed.
+            imports: settings.imports.guard(),
             catalog: reopened.clone(),
             max_data_bytes: 16 << 10,
             webhooks: kinora::webhook::Caller::new(&settings.webhooks).expect("a client"),
+            purger: Purger { catalog: reopened, generations: Arc::clone(&generations) },
         };
         let control = Control::new(public.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -92,6 +99,21 @@ impl Api {
 
     fn verdict(&self, key: &str, stamp: Stamp) -> Verdict {
         self.generations.load().verdict(&Subject { key, asset: None, tags: &[] }, stamp)
+    }
+}
+
+/// Uploads that nobody asks for here.
+fn uploads(catalog: &Catalog, data: &Path) -> Uploads {
+    let environment = [("KINORA__DATA__DIR".into(), data.into())];
+    let config = kinora::config::Config::from_layers(None, environment).expect("settings");
+    let origin = kinora::origin::open(&config.origin, data).expect("a directory");
+    let renderer = Renderer::new(Arc::clone(&origin), &config.render, &config.image).expect("threads");
+    Uploads {
+        bucket: None,
+        origin,
+        renderer: Arc::new(renderer),
+        catalog: catalog.clone(),
+        config: Arc::new(config.upload),
     }
 }
 

@@ -92,7 +92,6 @@ async fn update(
     };
     let event = Some(EventKind::FileDataUpdated);
     let asset = public.catalog.change_asset(&before.id, None, event, now(), change).await?;
-    public.assets.forget(&asset.id);
     let status = if is_async { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok(versioned(&asset, (status, CONTENT_TYPE_JSON, asset.body())))
 }

@@ -88,7 +88,6 @@ async fn purge(State(public): State<Arc<Public>>, Id(id): Id, request: Request) 
     let id = asset_id(&id)?;
     to_the_end(async move {
         let asset = public.catalog.purge_asset(&id, now()).await?;
-        public.assets.forget(&id);
         let conversions = asset.conversions.iter().filter_map(|one| one.key.clone());
         let objects = asset.key.iter().map(|key| key.as_str().to_owned()).chain(conversions).collect();
         forget_objects(&public, objects, vec![PurgeScope::Asset(id.to_string())]).await?;
@@ -107,7 +106,6 @@ async fn remove_conversions(
     if removed.is_empty() {
         return Err(Failure::new(Code::NotFound, "the asset has none of these conversions"));
     }
-    public.assets.forget(&id);
     let objects = removed.iter().filter_map(|one| one.key.clone()).collect();
     forget_objects(public, objects, Vec::new()).await?;
     let names: Vec<String> = removed.into_iter().map(|one| one.name).collect();
@@ -134,7 +132,7 @@ async fn forget_objects(
     Ok(())
 }
 
-/// Runs to its end even if the client leaves: what is forgotten is deleted too.
+/// Runs to its end even if the client leaves: what has changed is told to all who have to know.
 async fn to_the_end(
     work: impl Future<Output = Result<Response, Failure>> + Send + 'static,
 ) -> Result<Response, Failure> {

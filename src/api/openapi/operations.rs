@@ -7,7 +7,7 @@ use crate::signature::Scope::{Keys, Purge, Read, Write};
 
 /// All of them.
 pub(super) fn operations() -> Vec<Operation> {
-    [uploads(), data(), search(), schemas(), delivery(), hooks(), events(), jobs(), keys(), cache()]
+    [uploads(), tus(), data(), search(), schemas(), delivery(), hooks(), events(), jobs(), keys(), cache()]
         .into_iter()
         .flatten()
         .collect()
@@ -50,6 +50,19 @@ fn uploads() -> Vec<Operation> {
         new("post", "/api/v1/assets/{id}/content/{name}", "Add a conversion of one's own").takes_files(),
         new("post", "/api/v1/assets/{id}/content/remove_public_access", "Make an asset's contents private")
             .takes(&[], json!({ "keys": texts() }), json!({ "keys": ["original"] })),
+    ]
+}
+
+/// Said by the protocol, tus 1.0.0: what is needed stands in headers.
+fn tus() -> Vec<Operation> {
+    let new = |method, path, summary| Operation::new(method, path, "Resumable uploads (tus)", summary);
+    vec![
+        new("options", "/api/v1/uploads", "What is spoken here: versions, extensions, limits").answers(204),
+        new("post", "/api/v1/uploads", "Begin an upload").answers(201),
+        new("options", "/api/v1/uploads/{id}", "The same as of all uploads").answers(204),
+        new("head", "/api/v1/uploads/{id}", "How far an upload is").gives("*/*"),
+        new("patch", "/api/v1/uploads/{id}", "Go on with an upload").answers(204),
+        new("delete", "/api/v1/uploads/{id}", "Give an upload up").answers(204),
     ]
 }
 

@@ -8,10 +8,10 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::api::body;
-use crate::api::public::{Public, refuse, uncached};
+use crate::api::public::{Public, now, refuse, uncached};
 use crate::api::upload::form::Form;
 use crate::api::upload::new::store;
-use crate::api::upload::{now, to_the_end};
+use crate::api::upload::to_the_end;
 use crate::failure::{Code, Failure};
 use crate::metadata::{Asset, EventKind, PurgeMode, PurgeScope};
 use crate::origin::{Bucket, ObjectKey};
@@ -67,7 +67,7 @@ async fn store_into(
     name: Option<String>,
     request: Request,
 ) -> Result<Asset, Failure> {
-    public.authorize(request.headers(), Scope::Write)?;
+    let by = public.authorize(request.headers(), Scope::Write)?.id;
     if let Some(name) = &name {
         check_name(name)?;
     }
@@ -87,6 +87,7 @@ async fn store_into(
         let mut replaced = None;
         let event = if name.is_some() { EventKind::FileProcessed } else { EventKind::FileSaved };
         let change = |asset: &mut Asset, file: &StoredFile, bucket: &dyn Bucket| {
+            asset.update_user_id = Some(by);
             replaced = match &name {
                 Some(name) => put_conversion(asset, file, name, bucket),
                 None => put_original(asset, file, bucket),
@@ -141,17 +142,20 @@ fn put_conversion(
 }
 
 async fn hide(public: &Public, id: &str, request: Request) -> Result<Asset, Failure> {
-    public.authorize(request.headers(), Scope::Write)?;
+    let by = public.authorize(request.headers(), Scope::Write)?.id;
     let id = existing(public, id).await?.id;
     let body = body::whole(request).await?;
     let Contents { keys } = if body.is_empty() { Contents::default() } else { body::object(&body)? };
-    let is_meant = |name: &str| keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == "*" || key == name));
+    let is_meant =
+        |name: &str| keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == "*" || key == name));
     let change = |asset: &mut Asset| {
         let names = || asset.conversions.iter().map(|conversion| conversion.name.as_str());
-        let is_known = |key: &&String| ["*", "original"].contains(&key.as_str()) || names().any(|name| name == *key);
+        let is_known =
+            |key: &&String| ["*", "original"].contains(&key.as_str()) || names().any(|name| name == *key);
         if let Some(unknown) = keys.iter().flatten().find(|key| !is_known(key)) {
             return Err(Failure::new(Code::BadRequest, format!("there is no content {unknown:?}")));
         }
+        asset.update_user_id = Some(by);
         asset.public &= !is_meant("original");
         for conversion in &mut asset.conversions {
             conversion.public &= !is_meant(&conversion.name);

@@ -151,7 +151,8 @@ impl Part {
     fn read(head: &[u8]) -> Result<Self, Failure> {
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let whole = [head, b"\r\n"].concat();
-        let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(&whole, &mut headers) else {
+        let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(&whole, &mut headers)
+        else {
             return Err(broken("the head of a part cannot be read"));
         };
         let header = |name: &str| {
@@ -174,7 +175,8 @@ fn boundary(content_type: &str) -> Option<String> {
     let (kind, _) = content_type.split_once(';')?;
     let is_form = kind.trim().eq_ignore_ascii_case("multipart/form-data");
     let boundary = parameter(content_type, "boundary").filter(|_| is_form)?;
-    let is_one = (1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_one =
+        (1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     is_one.then_some(boundary)
 }
 
@@ -247,7 +249,8 @@ mod tests {
     }
 
     fn read_now(boundary: &str, body: &[u8], piece: usize) -> Result<Vec<(Part, Vec<u8>)>, Failure> {
-        futures::executor::block_on(async { read(&mut form(boundary, body, piece)?).await })
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { read(&mut form(boundary, body, piece)?).await })
     }
 
     const SAMPLE: &[u8] = b"preamble\r\n--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b  \r\n\

@@ -7,7 +7,6 @@ mod tus;
 mod tus_headers;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::routing::{MethodRouter, any, post as on_post};
@@ -15,8 +14,12 @@ use futures::Future;
 use http::HeaderMap;
 use http::header::ORIGIN;
 
-use crate::api::public::{Public, only};
+use crate::api::assets;
+use crate::api::public::{Public, Uploader, only};
+use crate::api::upload::new::CustomMetadata;
 use crate::failure::{Code, Failure};
+use crate::signature::UploadLimits;
+use crate::upload::About;
 
 pub(super) fn routes() -> Router<Arc<Public>> {
     let post = |handler: MethodRouter<Arc<Public>>| handler.fallback(async || only("POST"));
@@ -39,13 +42,26 @@ async fn to_the_end<T: Send + 'static>(
     tokio::spawn(work).await.unwrap_or_else(|error| Err(Failure::hidden(Code::Internal, error)))
 }
 
+/// Who uploads, and within which limits.
+fn uploader(public: &Public, headers: &HeaderMap) -> Result<(About, UploadLimits), Failure> {
+    let (id, limits) = match public.authorize_upload(headers)? {
+        Uploader::Api(key) => (key.id, UploadLimits::default()),
+        Uploader::Page(key) => (key.id, key.limits),
+    };
+    Ok((About { creator_id: Some(id), source: source(headers), ..About::default() }, limits))
+}
+
+/// What a client says about its files, held to the rules that all data is held to.
+async fn say(public: &Public, custom: CustomMetadata, about: &mut About) -> Result<(), Failure> {
+    let CustomMetadata { data, data_schema_id } = custom;
+    assets::check_new(public, &data, data_schema_id).await?;
+    (about.data, about.data_schema_id) = (data, data_schema_id);
+    Ok(())
+}
+
 /// The host of the page that a request comes from.
 fn source(headers: &HeaderMap) -> Option<String> {
     let origin = headers.get(ORIGIN)?.to_str().ok()?;
     let host = origin.split_once("://")?.1;
     (host.len() <= 255).then(|| host.to_owned())
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

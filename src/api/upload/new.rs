@@ -12,17 +12,15 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::assets;
 use crate::api::body;
-use crate::api::public::{Public, refuse, uncached};
+use crate::api::public::{Public, now, refuse, uncached};
 use crate::api::upload::form::{Form, Part};
-use crate::api::upload::{now, source, to_the_end};
+use crate::api::upload::{say, to_the_end, uploader};
 use crate::failure::{Code, Failure};
 use crate::metadata::Asset;
 use crate::origin;
-use crate::signature::Scope;
-use crate::upload::{About, Batch, Incoming};
 use crate::upload;
+use crate::upload::{About, Batch, Incoming};
 
 /// What a text field of ours may have.
 const MOST_TEXT_BYTES: usize = 64 * 1024;
@@ -43,12 +41,11 @@ pub(super) async fn upload(State(public): State<Arc<Public>>, request: Request) 
 }
 
 async fn answer(public: Arc<Public>, request: Request) -> Result<Vec<Asset>, Failure> {
-    public.authorize(request.headers(), Scope::Write)?;
+    let (mut about, limits) = uploader(&public, request.headers())?;
     let (head, body) = request.into_parts();
     let mut form = Form::new(&head.headers, body)?;
-    let mut about = About { source: source(&head.headers), ..About::default() };
     to_the_end(async move {
-        let mut batch = public.uploads.begin()?;
+        let mut batch = public.uploads.begin()?.within(limits);
         match read(&public, &mut form, &mut batch, &mut about).await {
             Ok(()) => Ok(batch.record(&about, now()).await?),
             Err(failure) => {
@@ -74,23 +71,12 @@ fn reply(assets: &[Asset]) -> Value {
     json!({ "files": files, "success": true, "provider": "local" })
 }
 
-async fn read(
-    public: &Public,
-    form: &mut Form,
-    batch: &mut Batch,
-    about: &mut About,
-) -> Result<(), Failure> {
+async fn read(public: &Public, form: &mut Form, batch: &mut Batch, about: &mut About) -> Result<(), Failure> {
     while let Some(part) = form.next().await? {
         if part.file_name.is_some() {
-            let most = public.uploads.config.max_files;
-            if batch.files().len() == most {
-                return Err(Failure::new(Code::TooManyFiles, format!("at most {most} files in one form")));
-            }
             store(form, part, |file| batch.store(file)).await?;
         } else if part.name == "custom_metadata" {
-            let CustomMetadata { data, data_schema_id } = body::object(&text(form).await?)?;
-            assets::check_new(public, &data, data_schema_id).await?;
-            (about.data, about.data_schema_id) = (data, data_schema_id);
+            say(public, body::object(&text(form).await?)?, about).await?;
         }
     }
     match batch.files() {

@@ -11,15 +11,14 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request};
 
 use crate::api::body;
-use crate::api::public::{Public, only, refuse};
+use crate::api::public::{Public, Uploader, only, refuse};
 use crate::api::upload::new::CustomMetadata;
 use crate::api::upload::tus_headers::{self as tus, Concat};
-use crate::api::upload::{source, to_the_end};
+use crate::api::upload::{say, to_the_end, uploader};
 use crate::failure::{Code, Failure};
 use crate::origin;
 use crate::origin::Body;
-use crate::signature::Scope;
-use crate::upload::{About, NewUpload, Standing};
+use crate::upload::{NewUpload, Standing};
 
 /// A file that was given no name.
 const NAMELESS: &str = "file";
@@ -82,9 +81,18 @@ fn capabilities(public: &Public) -> Response {
     (StatusCode::NO_CONTENT, headers.map(|(name, value)| (name, value.to_owned()))).into_response()
 }
 
-/// Who may, in a language that is spoken here.
-fn admit(public: &Public, headers: &HeaderMap) -> Result<(), Failure> {
-    public.authorize(headers, Scope::Write)?;
+/// Who may go on with an upload: an owner's server, or the page that has begun it.
+async fn admit(public: &Public, headers: &HeaderMap, id: &str) -> Result<(), Failure> {
+    if let Uploader::Page(key) = public.authorize_upload(headers)? {
+        let creator = public.uploads.creator_id(id).await?;
+        if creator.as_ref() != Some(&key.id) {
+            return Err(Failure::new(Code::NotFound, "there is no such upload"));
+        }
+    }
+    check_version(headers)
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Failure> {
     match tus::text(headers, "tus-resumable")? {
         Some(tus::VERSION) => Ok(()),
         _ => Err(Failure::new(Code::TusVersion, "send `Tus-Resumable: 1.0.0`")),
@@ -92,14 +100,18 @@ fn admit(public: &Public, headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 async fn create(public: Arc<Public>, request: Request) -> Result<Response, Failure> {
-    admit(&public, request.headers())?;
+    let (about, limits) = uploader(&public, request.headers())?;
+    check_version(request.headers())?;
     let (head, bytes) = request.into_parts();
     let concat = tus::concat(&head.headers)?;
     let length = match &concat {
         Some(Concat::Final(_)) => None,
         Some(Concat::Partial) | None => tus::length(&head.headers)?,
     };
-    let wish = wish(&head.headers, length, concat == Some(Concat::Partial))?;
+    let is_piece = concat == Some(Concat::Partial);
+    let (mut wish, custom) =
+        wish(&head.headers, NewUpload { length, is_piece, limits, about, ..NewUpload::default() })?;
+    say(&public, custom, &mut wish.about).await?;
     let has_bytes = is_offset_type(&head.headers);
     let standing = to_the_end(async move {
         if let Some(Concat::Final(ids)) = concat {
@@ -108,6 +120,9 @@ async fn create(public: Arc<Public>, request: Request) -> Result<Response, Failu
                     Code::BadRequest,
                     format!("at most {MOST_PIECES} uploads become one"),
                 ));
+            }
+            for id in &ids {
+                admit(&public, &head.headers, id).await?;
             }
             return Ok(public.uploads.join(&ids, wish).await?);
         }
@@ -126,7 +141,7 @@ async fn create(public: Arc<Public>, request: Request) -> Result<Response, Failu
 }
 
 /// What the headers say of a new upload.
-fn wish(headers: &HeaderMap, length: Option<u64>, is_piece: bool) -> Result<NewUpload, Failure> {
+fn wish(headers: &HeaderMap, known: NewUpload) -> Result<(NewUpload, CustomMetadata), Failure> {
     let pairs = tus::metadata(headers)?;
     let text = |names: [&str; 2]| {
         let found = names.into_iter().find_map(|name| pairs.get(name));
@@ -138,30 +153,24 @@ fn wish(headers: &HeaderMap, length: Option<u64>, is_piece: bool) -> Result<NewU
         Some(json) => body::object(json)?,
         None => CustomMetadata::default(),
     };
-    Ok(NewUpload {
+    let wish = NewUpload {
         name: text(["filename", "name"])?.unwrap_or_else(|| NAMELESS.to_owned()),
         declared_type: text(["filetype", "type"])?.filter(|declared| !declared.is_empty()),
-        length,
-        is_piece,
-        about: About {
-            source: source(headers),
-            data: custom.data,
-            data_schema_id: custom.data_schema_id,
-            ..About::default()
-        },
         note: tus::text(headers, "upload-metadata")?.unwrap_or_default().to_owned(),
         made_of: tus::text(headers, "upload-concat")?.map(str::to_owned),
-    })
+        ..known
+    };
+    Ok((wish, custom))
 }
 
 async fn show(public: &Public, id: &str, headers: &HeaderMap) -> Result<Response, Failure> {
-    admit(public, headers)?;
+    admit(public, headers, id).await?;
     let standing = public.uploads.standing(id).await?;
     Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")], facts(&standing)).into_response())
 }
 
 async fn append(public: Arc<Public>, id: String, request: Request) -> Result<Response, Failure> {
-    admit(&public, request.headers())?;
+    admit(&public, request.headers(), &id).await?;
     let (request::Parts { headers, .. }, bytes) = request.into_parts();
     if !is_offset_type(&headers) {
         return Err(Failure::new(Code::WrongMediaType, format!("send the bytes as `{}`", tus::OFFSET_TYPE)));
@@ -176,7 +185,7 @@ async fn append(public: Arc<Public>, id: String, request: Request) -> Result<Res
 }
 
 async fn terminate(public: Arc<Public>, id: String, request: Request) -> Result<Response, Failure> {
-    admit(&public, request.headers())?;
+    admit(&public, request.headers(), &id).await?;
     to_the_end(async move { Ok(public.uploads.terminate(&id).await?) }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -27,9 +27,7 @@ impl ImportConfig {
         let wrong = self.allow_cidrs.iter().filter(|text| text.parse::<Cidr>().is_err());
         let mut problems: Vec<_> =
             wrong.map(|text| Problem::new("imports.allow_cidrs", text, Cidr::REMEDY)).collect();
-        for (key, time) in
-            [("imports.timeout", self.timeout), ("imports.read_timeout", self.read_timeout)]
-        {
+        for (key, time) in [("imports.timeout", self.timeout), ("imports.read_timeout", self.read_timeout)] {
             if time.is_zero() {
                 problems.push(Problem::new(key, "0s", "must be longer than 0s"));
             }

@@ -99,7 +99,9 @@ impl Fetcher {
 
 fn refused(refusal: Refusal) -> Fault {
     match refusal {
-        Refusal::Address => Fault::lasting("address_refused", "the URL leads to an address that is not called"),
+        Refusal::Address => {
+            Fault::lasting("address_refused", "the URL leads to an address that is not called")
+        }
         refusal => Fault::lasting("bad_url", format!("the URL {refusal}")),
     }
 }

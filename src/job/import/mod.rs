@@ -89,6 +89,14 @@ impl Place {
         }
         Ok(Self::Key(ObjectKey::new(key).map_err(|_| BadPlace::NoKey)?))
     }
+
+    /// The host that the bytes come from, unless that is our own bucket.
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Url(url) => reqwest::Url::parse(url).ok()?.host_str().map(str::to_owned),
+            Self::Key(_) => None,
+        }
+    }
 }
 
 impl Import {
@@ -216,16 +224,23 @@ fn fault(error: upload::Error) -> Fault {
         E::TooLarge { .. } => "file_too_large",
         E::TypeNotTaken(_) => "type_not_allowed",
         E::TypeMismatch { .. } => "type_mismatch",
-        E::Picture(_) => "corrupt_source",
+        E::Picture(_) if error.is_final() => "corrupt_source",
         E::OtherLength { .. } | E::Source(_) => {
             return Fault::passing("source_failed", "the source broke off");
         }
-        // One file comes alone.
-        E::Lost | E::Bucket(_) | E::Catalog(_) | E::Damaged(_) | E::TooManyFiles { .. } => {
-            return hidden(&error, "the file cannot be stored");
-        }
-        // Of uploads that come in pieces, which an import does not.
-        E::NoSuchUpload | E::Expired | E::Busy | E::OtherOffset { .. } | E::OtherChecksum | E::NotWhole => {
+        // A picture may be fine and the machine busy. The last ones are of uploads that go on.
+        E::Picture(_)
+        | E::Lost
+        | E::Bucket(_)
+        | E::Catalog(_)
+        | E::Damaged(_)
+        | E::TooManyFiles { .. }
+        | E::NoSuchUpload
+        | E::Expired
+        | E::Busy
+        | E::OtherOffset { .. }
+        | E::OtherChecksum
+        | E::NotWhole => {
             return hidden(&error, "the file cannot be stored");
         }
     };

@@ -1,8 +1,13 @@
 //! An asset: a file that was handed over, what is known of it, and what was made of it.
 
+mod changes;
 mod data;
 mod json;
 mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod trash;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +22,8 @@ use crate::request::AssetId;
 pub(crate) use changes::Changes;
 pub use data::{DataUpdate, check_data};
 pub use source::{AssetObject, AssetSource};
+pub use store::Page;
+pub(super) use store::{change_in, insert};
 
 /// How far an asset is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

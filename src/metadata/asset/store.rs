@@ -46,12 +46,9 @@ impl Catalog {
     pub async fn insert_assets(&self, assets: &[Asset], event: EventKind, now: u64) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
         for asset in assets {
-            let asset = Asset { version: 1, ..asset.clone() };
-            let seq = write(&mut tx, INSERT, &asset).await?;
-            search::index(&mut tx, seq, &asset).await?;
-            outbox::record(&mut tx, event, &asset.id, 1, &asset.event_body(event), now).await?;
+            insert(&mut tx, asset, Some(event), now).await?;
         }
-        tx.commit().await
+        self.commit_change(tx, assets.iter().map(|asset| &asset.id)).await
     }
 
     /// The asset of this id, also one in the trash.
@@ -82,15 +79,8 @@ impl Catalog {
         change: impl FnOnce(&mut Asset) -> Result<(), E>,
     ) -> Result<Asset, E> {
         let mut tx = self.db.begin().await?;
-        let change = |asset: &mut Asset| match asset.deleted_at {
-            Some(_) => Err(Error::AssetDeleted(*id).into()),
-            None => change(asset),
-        };
-        let asset = changed(&mut tx, id, expected, now, change).await?;
-        if let Some(event) = event {
-            outbox::record(&mut tx, event, id, asset.version, &asset.event_body(event), now).await?;
-        }
-        tx.commit().await?;
+        let asset = change_in(&mut tx, id, expected, event, now, change).await?;
+        self.commit_change(tx, [id]).await?;
         Ok(asset)
     }
 
@@ -112,6 +102,42 @@ impl Catalog {
         let next = rows.last().filter(|_| !is_last).map(|row| row.seq.cast_unsigned());
         Ok(Page { assets: rows.into_iter().map(Row::asset).collect::<Result<_, _>>()?, next })
     }
+}
+
+/// [`Catalog::insert_assets`] for one, inside a transaction; without an event, nobody is told yet.
+pub(in crate::metadata) async fn insert(
+    tx: &mut Tx,
+    asset: &Asset,
+    event: Option<EventKind>,
+    now: u64,
+) -> Result<(), Error> {
+    let asset = Asset { version: 1, ..asset.clone() };
+    let seq = write(tx, INSERT, &asset).await?;
+    search::index(tx, seq, &asset).await?;
+    match event {
+        Some(event) => outbox::record(tx, event, &asset.id, 1, &asset.event_body(event), now).await,
+        None => Ok(()),
+    }
+}
+
+/// [`Catalog::change_asset`] inside a transaction.
+pub(in crate::metadata) async fn change_in<E: From<Error>>(
+    tx: &mut Tx,
+    id: &AssetId,
+    expected: Option<u64>,
+    event: Option<EventKind>,
+    now: u64,
+    change: impl FnOnce(&mut Asset) -> Result<(), E>,
+) -> Result<Asset, E> {
+    let change = |asset: &mut Asset| match asset.deleted_at {
+        Some(_) => Err(Error::AssetDeleted(*id).into()),
+        None => change(asset),
+    };
+    let asset = changed(tx, id, expected, now, change).await?;
+    if let Some(event) = event {
+        outbox::record(tx, event, id, asset.version, &asset.event_body(event), now).await?;
+    }
+    Ok(asset)
 }
 
 /// The step of [`Catalog::change_asset`] inside a transaction, for assets in the trash too, without an event.

@@ -43,7 +43,7 @@ impl Catalog {
         .await?;
         let body = asset.contents_body(event, &asset.contents());
         outbox::record(&mut tx, event, id, asset.version, &body, now).await?;
-        tx.commit().await?;
+        self.commit_change(tx, [id]).await?;
         Ok(asset)
     }
 
@@ -67,7 +67,7 @@ impl Catalog {
         let event = EventKind::FileDeleted;
         let body = asset.contents_body(event, &asset.contents());
         outbox::record(&mut tx, event, id, asset.version + 1, &body, now).await?;
-        tx.commit().await?;
+        self.commit_change(tx, [id]).await?;
         Ok(asset)
     }
 
@@ -102,7 +102,7 @@ impl Catalog {
         let names: Vec<_> = removed.iter().map(|one| one.name.clone()).collect();
         let body = asset.contents_body(event, &names);
         outbox::record(&mut tx, event, id, asset.version, &body, now).await?;
-        tx.commit().await?;
+        self.commit_change(tx, [id]).await?;
         Ok(removed)
     }
 }

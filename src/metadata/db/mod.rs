@@ -11,11 +11,13 @@ mod sqlite;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Postgres, Sqlite, Transaction};
+use tokio::sync::watch;
 
 use crate::metadata::Error;
 
@@ -43,7 +45,7 @@ pub(crate) type Address = Either<PathBuf, PgConnectOptions>;
 
 /// Connections to one database. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Db(Either<sqlite::Pools, PgPool>);
+pub(crate) struct Db(Either<sqlite::Pools, PgPool>, Arc<watch::Sender<()>>);
 
 /// What has changed since is told by comparing two of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +67,11 @@ impl Db {
 
     /// Nothing is looked at now; it is connected to at the first question.
     pub(crate) fn reopen(address: &Address) -> Self {
-        Self(match address {
+        let pools = match address {
             Either::Sqlite(path) => Either::Sqlite(sqlite::Pools::new(path)),
             Either::Postgres(options) => Either::Postgres(postgres::pool(options)),
-        })
+        };
+        Self(pools, Arc::new(watch::channel(()).0))
     }
 
     /// For statements that only read.
@@ -90,11 +93,12 @@ impl Db {
     /// Begins to write. SQLite has one writer at a time, so it waits for others here; PostgreSQL waits at the rows
     /// that another transaction has changed. What is dropped uncommitted has not happened.
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
-        Ok(Tx(match &self.0 {
+        let transaction = match &self.0 {
             // A transaction that reads first and writes then would find the file changed in between.
             Either::Sqlite(pools) => Either::Sqlite(pools.writer.begin_with("BEGIN IMMEDIATE").await?),
             Either::Postgres(pool) => Either::Postgres(pool.begin().await?),
-        }))
+        };
+        Ok(Tx(transaction, Arc::clone(&self.1)))
     }
 
     /// Another one as soon as any transaction was committed, by whomever.
@@ -103,6 +107,11 @@ impl Db {
             Either::Sqlite(pools) => pools.change().await,
             Either::Postgres(pool) => postgres::change(pool).await,
         }
+    }
+
+    /// Wakes whoever waits for it at every [`Tx::commit`] of this process.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.1.subscribe()
     }
 
     /// Finishes what is under way and closes all connections.
@@ -115,7 +124,10 @@ impl Db {
 }
 
 /// A transaction that writes.
-pub(crate) struct Tx(Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>);
+pub(crate) struct Tx(
+    Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
+    Arc<watch::Sender<()>>,
+);
 
 impl Tx {
     /// What its statements run on.
@@ -136,7 +148,9 @@ impl Tx {
 
     /// It is on the disk when this returns.
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        Ok(on!(self.0, transaction => transaction.commit().await)?)
+        on!(self.0, transaction => transaction.commit().await)?;
+        self.1.send_replace(());
+        Ok(())
     }
 }
 

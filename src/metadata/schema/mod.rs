@@ -49,13 +49,13 @@ impl Catalog {
     /// The schema of this number.
     ///
     /// # Errors
-    /// [`Error::NoSuchSchema`] or that of the database.
+    /// [`Error::NoSuch`] or that of the database.
     pub async fn schema(&self, id: i64) -> Result<AssetSchema, Error> {
         let row: Option<Row> = on!(self.db.reader(), pool => sqlx::query_as(BY_ID)
             .bind(id)
             .fetch_optional(pool)
             .await)?;
-        row.ok_or(Error::NoSuchSchema(id))?.schema()
+        row.ok_or(Error::NoSuch("data schema"))?.schema()
     }
 
     /// Schemas whose number is above `after`, in the order of their numbers.
@@ -76,7 +76,7 @@ impl Catalog {
     /// is written the next time.
     ///
     /// # Errors
-    /// [`Error::NoSuchSchema`] or that of the database.
+    /// [`Error::NoSuch`] or that of the database.
     pub async fn replace_schema(&self, schema: AssetSchema, now: u64) -> Result<AssetSchema, Error> {
         let update =
             "UPDATE asset_schemas SET name = $1, status = $2, schema = $3, updated_at = $4 WHERE id = $5";
@@ -90,7 +90,7 @@ impl Catalog {
             .await
             .map(|done| done.rows_affected()))?;
         if count == 0 {
-            Err(Error::NoSuchSchema(schema.id))
+            Err(Error::NoSuch("data schema"))
         } else {
             Ok(AssetSchema { updated_at: now, ..schema })
         }

@@ -146,7 +146,7 @@ impl Catalog {
     /// Another page of what was found, from 1 on; one beyond the last is empty.
     ///
     /// # Errors
-    /// [`Error::NoSuchResults`] or that of the database.
+    /// [`Error::NoSuch`] or that of the database.
     pub async fn search_page(&self, result_id: &str, page: u64, now: u64) -> Result<Found, Error> {
         let query = "SELECT found, per_page FROM search_results WHERE id = $1 AND created_at > $2";
         let row: Option<(String, i64)> = on!(self.db.reader(), pool => sqlx::query_as(query)

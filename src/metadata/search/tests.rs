@@ -242,11 +242,11 @@ async fn results_end_after_an_hour(place: Place) {
     assert!(catalog.search_page(&result, 1, 13_599).await.is_ok());
     for (id, now) in [(result.as_str(), 13_600), ("unknown", 10_000)] {
         let missing = catalog.search_page(id, 1, now).await;
-        assert!(matches!(missing, Err(Error::NoSuchResults)), "{missing:?}");
+        assert!(matches!(missing, Err(Error::NoSuch(_))), "{missing:?}");
     }
     catalog.search(&all(), 20_000).await.expect("searched");
     let missing = catalog.search_page(&result, 1, 10_001).await;
-    assert!(matches!(missing, Err(Error::NoSuchResults)), "not kept either: {missing:?}");
+    assert!(matches!(missing, Err(Error::NoSuch(_))), "not kept either: {missing:?}");
 }
 
 /// Figures for people, by `cargo test --release --lib figures -- --ignored --nocapture`.

@@ -6,7 +6,7 @@
 
 mod body;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 
-use crate::api::{Answer, Control};
+use crate::api::{Answer, Control, Peer};
 use crate::failure::{Code, Failure};
 use crate::metadata::{PurgeMode, PurgeScope};
 use crate::proxy::Edge;
@@ -69,7 +69,11 @@ pub(super) async fn serve(edge: &Edge, session: &mut ServerSession, ctx: &mut Co
     }
     // What is done about a body that has not been read is decided here; Pingora would close for each.
     session.set_close_on_response_before_downstream_finish(false);
-    let answer = ask(&edge.control, session, edge.client.read_timeout).await;
+    let peer = Peer {
+        address: client_address(session),
+        is_tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+    };
+    let answer = ask(&edge.control, session, peer, edge.client.read_timeout).await;
     if let Some(failure) = answer.extensions().get::<Failure>() {
         ctx.note(failure);
     }
@@ -78,9 +82,7 @@ pub(super) async fn serve(edge: &Edge, session: &mut ServerSession, ctx: &mut Co
 
 /// `PURGE /media/KEY`, as caches before ours have taught it: all that came from the object, or the asset.
 async fn purge(edge: &Edge, session: &ServerSession) -> Result<(), Failure> {
-    let asking: Option<IpAddr> =
-        session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-    if !asking.is_some_and(|ip| edge.purge.allows(ip)) {
+    if !client_address(session).is_some_and(|ip| edge.purge.allows(ip)) {
         return Err(Failure::new(Code::NotPermitted, "PURGE is not for this address"));
     }
     let target = String::from_utf8_lossy(session.req_header().raw_path());
@@ -93,10 +95,15 @@ async fn purge(edge: &Edge, session: &ServerSession) -> Result<(), Failure> {
     Ok(())
 }
 
+fn client_address(session: &ServerSession) -> Option<IpAddr> {
+    session.client_addr()?.as_inet().map(SocketAddr::ip)
+}
+
 /// The answer, while the request's body is fed to whoever makes it. A client may pause for so long.
-async fn ask(control: &Control, session: &mut ServerSession, pause: Duration) -> Answer {
+async fn ask(control: &Control, session: &mut ServerSession, peer: Peer, pause: Duration) -> Answer {
     let (feed, body) = body::channel();
-    let head: request::Parts = session.req_header().clone().into();
+    let mut head: request::Parts = session.req_header().clone().into();
+    head.extensions.insert(peer);
     let mut answer = std::pin::pin!(control.answer(head, body));
     tokio::select! {
         biased;
@@ -190,7 +197,7 @@ mod tests {
         let serving = async move {
             let mut session = ServerSession::new_http1(Box::new(stream));
             session.read_request().await?;
-            let answer = ask(&control, &mut session, pause).await;
+            let answer = ask(&control, &mut session, Peer::default(), pause).await;
             send(&mut session, answer).await
         };
         (client, tokio::spawn(serving))

@@ -105,6 +105,10 @@ impl S3Server {
         found
     }
 
+    pub(crate) fn bytes(&self, key: &str) -> Vec<u8> {
+        std::fs::read(self.path(key)).expect("an object")
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.root.path().join(BUCKET).join(key)
     }
