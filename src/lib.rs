@@ -10,7 +10,7 @@
 //! | border | [`proxy`], [`api`] |
 //! | errors as HTTP | [`failure`] |
 //! | work | [`cache`], [`render`], [`upload`], [`webhook`], [`job`] |
-//! | proof and facts | [`signature`], [`metadata`] |
+//! | proof, facts, video | [`signature`], [`metadata`], [`video`] |
 //! | requests and bytes | [`request`], [`origin`] |
 //! | ground | [`transform`], [`headers`], [`net`], [`telemetry`], [`setting`] |
 
@@ -33,4 +33,5 @@ pub mod signature;
 pub mod telemetry;
 pub mod transform;
 pub mod upload;
+pub mod video;
 pub mod webhook;

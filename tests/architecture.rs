@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["proxy", "api"],
     &["failure"],
     &["cache", "render", "upload", "webhook", "job"],
-    &["signature", "metadata"],
+    &["signature", "metadata", "video"],
     &["request", "origin"],
     &["transform", "headers", "net", "telemetry", "setting"],
 ];
